@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "write_cost.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "clock.h"
+#include "statistics.h"
+
+namespace demo {
+
+WriteCost measure_write_cost(Heap& heap, Snapshot& snapshot, unsigned rounds)
+{
+    constexpr std::size_t objects_per_page = Heap::page_size / Heap::object_size;
+    constexpr std::size_t stride = 4;
+    WriteCost cost;
+    cost.pages_per_round = heap.pages() / stride;
+    std::vector<double> write_ns;
+    std::vector<double> get_reset_ns;
+    for (unsigned round = 0; round < rounds; ++round) {
+        const auto start = Clock::now();
+        for (std::size_t page = round % stride; page < heap.pages(); page += stride)
+            heap.write(page * objects_per_page, 1, round + 1);
+        const double total_ns = static_cast<double>(elapsed_ns(start, Clock::now()));
+        const Snapshot::Pass pass = snapshot.update();
+        write_ns.push_back(total_ns / static_cast<double>(cost.pages_per_round));
+        get_reset_ns.push_back(static_cast<double>(pass.get_ns));
+        cost.pages_written += cost.pages_per_round;
+        cost.pages_found += pass.pages;
+    }
+    cost.write_ns = percentile(write_ns, 50);
+    cost.get_reset_ns = percentile(get_reset_ns, 50);
+    return cost;
+}
+
+} // namespace demo
