@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "collection.h"
+#include "shim/demo/collection.h"
 
-#include "clock.h"
-#include "mutators.h"
-#include "world.h"
+#include "shim/demo/clock.h"
+#include "shim/demo/mutators.h"
+#include "shim/demo/world.h"
 
 namespace demo {
 

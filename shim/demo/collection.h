@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "heap.h"
-#include "snapshot.h"
+#include "shim/demo/heap.h"
+#include "shim/demo/snapshot.h"
 
 namespace demo {
 

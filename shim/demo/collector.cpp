@@ -9,12 +9,12 @@
 #include <cstdio>
 #include <exception>
 
-#include "collection.h"
-#include "heap.h"
-#include "options.h"
-#include "report.h"
-#include "snapshot.h"
-#include "write_cost.h"
+#include "shim/demo/collection.h"
+#include "shim/demo/heap.h"
+#include "shim/demo/options.h"
+#include "shim/demo/report.h"
+#include "shim/demo/snapshot.h"
+#include "shim/demo/write_cost.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "heap.h"
+#include "shim/demo/heap.h"
 
 #include <stdexcept>
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "mutators.h"
+#include "shim/demo/mutators.h"
 
-#include "random.h"
+#include "shim/demo/random.h"
 
 namespace demo {
 

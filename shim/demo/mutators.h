@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
-#include "heap.h"
-#include "world.h"
+#include "shim/demo/heap.h"
+#include "shim/demo/world.h"
 
 namespace demo {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "report.h"
+#include "shim/demo/report.h"
 
 #include <cmath>
 #include <cstdio>
 
-#include "statistics.h"
+#include "shim/demo/statistics.h"
 
 namespace demo {
 

@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <optional>
 
-#include "collection.h"
-#include "options.h"
-#include "write_cost.h"
+#include "shim/demo/collection.h"
+#include "shim/demo/options.h"
+#include "shim/demo/write_cost.h"
 
 namespace demo {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "snapshot.h"
+#include "shim/demo/snapshot.h"
 
 #include <algorithm>
 #include <atomic>
@@ -8,7 +8,7 @@
 
 #include <writewatch/win32.h>
 
-#include "clock.h"
+#include "shim/demo/clock.h"
 
 namespace demo {
 

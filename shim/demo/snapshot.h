@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "heap.h"
+#include "shim/demo/heap.h"
 
 namespace demo {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "statistics.h"
+#include "shim/demo/statistics.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "write_cost.h"
+#include "shim/demo/write_cost.h"
 
 #include <cstdint>
 #include <vector>
 
-#include "clock.h"
-#include "statistics.h"
+#include "shim/demo/clock.h"
+#include "shim/demo/statistics.h"
 
 namespace demo {
 

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 
-#include "heap.h"
-#include "snapshot.h"
+#include "shim/demo/heap.h"
+#include "shim/demo/snapshot.h"
 
 namespace demo {
 
