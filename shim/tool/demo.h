@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// `writewatch demo`: the bundled collector (shim/demo) under stock Wine, under Wine with writewatch and
-// natively, as one table.
+// `writewatch demo`: the bundled collector (shim/demo) under stock Wine, under Wine with writewatch
+// and natively, as one table.
 #pragma once
 
 #include <string>
