@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 
 namespace writewatch::abi {
 

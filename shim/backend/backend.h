@@ -50,7 +50,7 @@ struct Run {
 struct ScanRequest {
     PageRange range;
     Mode mode = Mode::on_presence;
-    bool reset = false;         // make clean exactly the pages that are returned
+    bool reset = false;        // make clean exactly the pages that are returned
     std::size_t max_pages = 0; // pages to return at most; 0: no limit
 };
 
@@ -72,14 +72,17 @@ class Backend {
     // Ends tracking of a range that stays mapped; pages become plainly writable again.
     virtual Result<void> untrack(PageRange range, Mode mode) noexcept = 0;
 
+    // The memory is about to be unmapped.
+    virtual void forget(PageRange range) noexcept = 0;
+
     // A lower bound for the first written page of the range: nothing before it was written. Cheap
     // where nothing was. Returns range.end when the range is clean.
     virtual Result<std::uintptr_t> skip_clean(PageRange range, Mode mode) noexcept = 0;
 
     // One step of a scan. Reading and resetting a page are one atomic action: a write lands either
-    // before it, and is returned, or after it, and is returned by the next scan. On an error nothing
-    // was reset that an earlier, successful step did not return.
-    // Allocates nothing, takes no lock, writes no log; async-signal-safe.
+    // before it, and is returned, or after it, and is returned by the next scan. On an error
+    // nothing was reset that an earlier, successful step did not return. Allocates nothing, takes
+    // no lock, writes no log; async-signal-safe.
     virtual Result<ScanResult> scan(const ScanRequest& request, std::span<Run> out) noexcept = 0;
 
     // Makes the range clean without telling which pages were not. Same guarantees as scan.

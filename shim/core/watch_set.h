@@ -5,9 +5,10 @@
 // happens to the mappings; a backend below it tracks the writes.
 //
 // Threads: every function may be called by any thread at any time. get, reset, latch, find and
-// memory_replaced hold nothing while they run (no lock, no reference): a thread may be suspended, killed or
-// faulted out of them at any instruction without harm to others. watch, forget and unwatch hold a
-// short lock with all asynchronous signals blocked and never call out while they hold it.
+// memory_replaced hold nothing while they run (no lock, no reference): a thread may be suspended,
+// killed or faulted out of them at any instruction without harm to others. watch, forget and
+// unwatch hold a short lock with all asynchronous signals blocked and never call out while they
+// hold it.
 #pragma once
 
 #include "shim/backend/backend.h"
@@ -37,36 +38,39 @@ class WatchSet {
     WatchSet(const WatchSet&) = delete;
     WatchSet& operator=(const WatchSet&) = delete;
 
-    // Allocates the table. Call once, before anything else.
+    // Allocates the tables. Call once, before anything else.
     Result<void> open() noexcept;
+    // Frees them; nobody may be inside another call. What is watched stays tracked by the backend.
+    void close() noexcept;
 
-    // Watches a mapped range. Errors: EEXIST (overlap), ENOMEM, EINVAL (above 47 bits, empty), and what
-    // the backend answers. On an error nothing is watched that was not before.
+    // Watches a mapped range. Errors: EEXIST (overlap), ENOMEM, EINVAL (above 47 bits, empty), and
+    // what the backend answers. On an error nothing is watched that was not before.
     Result<void> watch(const backend::TrackRequest& request, OnOverlap on_overlap) noexcept;
 
-    // The memory of the range is unmapped: drops what was watched there. Regions partly
-    // inside are trimmed or split. Cannot fail for a whole region; for a split, ENOMEM.
+    // The memory of the range is unmapped, or will be at once (should that fail, watch it again
+    // with Contents::written): drops what was watched there. Regions partly inside are trimmed or
+    // split. Fails only for want of memory, before it changes anything.
     Result<void> forget(PageRange range) noexcept;
 
-    // forget for memory that stays mapped: the backend stops tracking it.
+    // Drops this very region if it still exists, and nothing else: for a host that learns of a
+    // release after the addresses may have been given out again.
+    void forget(const Region& region) noexcept;
+
+    // forget for memory that stays mapped: the backend stops tracking it, too.
     Result<void> unwatch(PageRange range) noexcept;
 
-    // Drops the region with this id if it still exists, and nothing else: for a host that learns of a release
-    // after the addresses may have been given out again.
-    void forget(RegionId id) noexcept;
-
-    // The mapping of the range was replaced by fresh private anonymous memory (decommit by MAP_FIXED):
-    // watched pages in it are tracked again and clean, except latched ones.
-    Result<void> memory_replaced(PageRange range) noexcept;
+    // The mapping of the range was replaced by fresh private anonymous memory (decommit by
+    // MAP_FIXED): watched pages in it are tracked again and clean, except latched ones.
+    Result<void> memory_replaced(PageRange range, int protection) noexcept;
 
     // Before a protection change: pages of the range that are written now stay reported until
-    // reset, whatever happens to their contents (facts/semantics.md, "Protection and commit state").
-    // Parts of the range that are not watched are skipped.
+    // reset, whatever happens to their contents (facts/semantics.md, "Protection and commit
+    // state"). Parts of the range that are not watched are skipped.
     Result<void> latch(PageRange range) noexcept;
 
-    // Writes up to out.size() addresses of written pages, ascending, and returns their number. With `reset`,
-    // resets exactly the pages it returns. The range must lie in one region (ENOENT otherwise).
-    // On an error no state is lost: pages that were consumed are reported again.
+    // Writes up to out.size() addresses of written pages, ascending, and returns their number. With
+    // `reset`, resets exactly the pages it returns. The range must lie in one region (ENOENT
+    // otherwise). On an error no state is lost: pages that were consumed are reported again.
     Result<std::size_t> get(PageRange range, bool reset, std::span<std::uintptr_t> out) noexcept;
 
     // Marks every page of the range clean. The range must lie in one region (ENOENT otherwise).
@@ -75,13 +79,43 @@ class WatchSet {
     // The region that contains the address.
     std::optional<Region> find(std::uintptr_t address) const noexcept;
 
-    // The first region that overlaps the range. Lock-free: usable inside a hook.
-    std::optional<Region> find_overlap(PageRange range) const noexcept;
+    // Calls visit(PageRange part, const Region&) for each watched part of the range, ascending,
+    // until it returns an error. Lock-free: usable inside a hook.
+    template<typename Visitor>
+    Result<void> for_each_watched(PageRange range, Visitor visit) const noexcept
+    {
+        while (!range.empty()) {
+            const std::optional<Region> region = regions_.next(range.start);
+            if (!region || !region->range.overlaps(range))
+                return {};
+            if (auto ok = visit(region->range.intersect(range), *region); !ok)
+                return ok;
+            range.start = region->range.end;
+        }
+        return {};
+    }
 
     backend::Backend& backend() noexcept { return backend_; }
 
   private:
+    class Writer;
+
+    Result<void> enter() noexcept;
+    Result<void> recover_after_fork() noexcept;
+    Result<Region> region_of(PageRange range) const noexcept;
+    Result<void> remove(PageRange range) noexcept;
+    Result<void> track_again(PageRange range, backend::Mode mode) noexcept;
+
+    Result<backend::ScanResult> scan(const backend::ScanRequest& request, const Region& region,
+                                     std::span<backend::Run> runs) noexcept;
+    Result<std::size_t> get_scanned(PageRange range, const Region& region, bool reset,
+                                    std::span<std::uintptr_t> out) noexcept;
+    Result<std::size_t> get_merged(PageRange range, const Region& region, bool reset,
+                                   std::span<std::uintptr_t> out) noexcept;
+    void give_back(std::span<const std::uintptr_t> pages, PageRange range) noexcept;
+
     backend::Backend& backend_;
+    sys::ForkPage fork_page_;
     RegionTable regions_;
     LatchMap latched_;
 };

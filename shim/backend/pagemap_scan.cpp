@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/backend/pagemap_scan.h"
+
+#include "shim/sys/memory.h"
+#include "shim/sys/sysfs.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <sys/mman.h>
+
+namespace writewatch::backend {
+
+namespace {
+
+// A scan of more than this many regions may return a stale walk_end (docs/kernel-interface.md). It
+// is also the most that the kernel copies out per hold of the mmap lock.
+constexpr std::size_t max_vector = 512;
+
+// Below this, asking the fast path first costs more than it can save: a call is 0.5 µs, the masks
+// cost 1.2 ns a page (docs/performance.md).
+constexpr std::size_t min_skip_pages = 2048;
+
+// Runs and the kernel's regions are the same words.
+static_assert(sizeof(Run) == sizeof(abi::page_region));
+static_assert(offsetof(Run, start) == offsetof(abi::page_region, start));
+static_assert(offsetof(Run, end) == offsetof(abi::page_region, end));
+
+void set_vector(abi::pm_scan_arg& argument, std::span<Run> out) noexcept
+{
+    argument.vec = reinterpret_cast<std::uintptr_t>(out.data());
+    argument.vec_len = out.size();
+}
+
+} // namespace
+
+abi::pm_scan_arg ScanQuery::maybe_written(PageRange range) const noexcept
+{
+    abi::pm_scan_arg argument{};
+    argument.size = sizeof(argument);
+    argument.flags = check_registration_ ? abi::pm_scan_check_wpasync : 0;
+    argument.start = range.start;
+    argument.end = range.end;
+    argument.category_mask = abi::page_is_written;
+    argument.return_mask = abi::page_is_written;
+    return argument;
+}
+
+abi::pm_scan_arg ScanQuery::written(PageRange range, Mode mode, Action action) const noexcept
+{
+    abi::pm_scan_arg argument = maybe_written(range);
+    if (action == Action::reset)
+        argument.flags |= abi::pm_scan_wp_matching;
+    if (mode == Mode::on_presence) {
+        // Written, populated, and not by a read: what was never populated needs no arming to read
+        // as clean. SWAPPED beside PRESENT, or pages that were swapped out would be lost.
+        argument.category_anyof_mask = abi::page_is_present | abi::page_is_swapped;
+        if (zero_page_is_clean_) {
+            argument.category_mask |= abi::page_is_pfnzero;
+            argument.category_inverted = abi::page_is_pfnzero;
+        }
+    }
+    return argument;
+}
+
+Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexcept
+{
+    if (mode != Mode::on_presence || range.pages() < min_skip_pages)
+        return range.start;
+    Run first{};
+    abi::pm_scan_arg argument = query_.maybe_written(range);
+    set_vector(argument, {&first, 1});
+    const int found = device_.scan(argument);
+    if (found == 0)
+        return range.end;
+    if (found == 1 && first.start >= range.start && first.start < range.end)
+        return first.start;
+    return range.start; // the scan proper will say what is wrong
+}
+
+Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> out) noexcept
+{
+    const PageRange range = request.range;
+    const std::size_t limit = std::min(range.pages(), max_vector);
+    const std::size_t most = request.max_pages == 0 ? limit : std::min(limit, request.max_pages);
+    out = out.first(std::min(out.size(), most));
+
+    // Should the call fail after it has reset pages, these tell which: the kernel copies out what
+    // it has before it returns an error, but not their number.
+    for (Run& run : out)
+        run = {};
+
+    for (;;) {
+        abi::pm_scan_arg argument =
+            query_.written(range, request.mode,
+                           request.reset ? ScanQuery::Action::reset : ScanQuery::Action::read);
+        set_vector(argument, out);
+        argument.max_pages = request.mode == Mode::armed_huge ? 0 : request.max_pages;
+
+        const int answer = device_.scan(argument);
+        if (answer < 0) {
+            const auto consumed = static_cast<std::size_t>(
+                std::find_if(out.begin(), out.end(), [](const Run& run) { return run.end == 0; }) -
+                out.begin());
+            if (request.reset && consumed > 0)
+                return ScanResult{consumed, out[consumed - 1].end};
+            if (answer == -EINTR)
+                continue;
+            return fail(-answer, "PAGEMAP_SCAN", range);
+        }
+
+        const auto found = static_cast<std::size_t>(answer);
+        if (found > out.size())
+            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", range);
+        std::size_t pages = 0;
+        for (const Run& run : out.first(found))
+            pages += (run.end - run.start) >> page_shift;
+        // walk_end counts only where the vector or the limit ended the scan: elsewhere it may be
+        // stale.
+        const bool cut =
+            found == out.size() || (argument.max_pages != 0 && pages >= argument.max_pages);
+        const std::uintptr_t resume = cut ? argument.walk_end : range.end;
+        if (found == 0 && resume <= range.start)
+            return fail(EIO, "PAGEMAP_SCAN made no progress", range);
+        return ScanResult{found, std::min(resume, range.end)};
+    }
+}
+
+Result<void> PageScanner::reset(PageRange range, Mode mode) noexcept
+{
+    const auto first = skip_clean(range, mode);
+    if (!first)
+        return tl::unexpected(first.error());
+    range.start = *first;
+    if (range.empty())
+        return {};
+    for (;;) {
+        // Without a vector the kernel arms whatever has a page table in one pass: a fifth cheaper
+        // than a scan with results. An untouched page beside touched ones gets a marker, which
+        // reads as clean.
+        abi::pm_scan_arg argument = query_.written(range, mode, ScanQuery::Action::reset);
+        const int answer = device_.scan(argument);
+        if (answer >= 0)
+            return {};
+        if (answer != -EINTR)
+            return fail(-answer, "PAGEMAP_SCAN", range);
+    }
+}
+
+Result<std::unique_ptr<PagemapScan>> PagemapScan::open(PagemapScanOptions options) noexcept
+{
+    auto userfaultfd = sys::Userfaultfd::open();
+    if (!userfaultfd)
+        return tl::unexpected(userfaultfd.error());
+    auto pagemap = sys::Pagemap::open();
+    if (!pagemap)
+        return tl::unexpected(pagemap.error());
+
+    const bool ksm_uses_zero_page = sys::read_flag("/sys/kernel/mm/ksm/use_zero_pages");
+    auto* const backend =
+        new (std::nothrow) PagemapScan(std::move(*userfaultfd), std::move(*pagemap),
+                                       ScanQuery(!ksm_uses_zero_page, options.check_registration));
+    if (backend == nullptr)
+        return fail(ENOMEM, "allocate the backend");
+    return std::unique_ptr<PagemapScan>(backend);
+}
+
+Result<void> PagemapScan::track(const TrackRequest& request) noexcept
+{
+    if (request.mode == Mode::on_presence) {
+        // One write to a huge page would report 512 pages. EINVAL: no huge pages in this kernel.
+        if (auto ok = sys::advise(request.range, MADV_NOHUGEPAGE); !ok && ok.error().code != EINVAL)
+            return ok;
+        // KSM could merge a written page of zeroes into the zero page, which reads as clean; a
+        // whole process can be opted in (PR_SET_MEMORY_MERGE). EINVAL: no KSM in this kernel.
+        if (auto ok = sys::advise(request.range, MADV_UNMERGEABLE);
+            !ok && ok.error().code != EINVAL)
+            return ok;
+    }
+    if (auto ok = userfaultfd_.register_range(request.range); !ok)
+        return ok;
+    switch (request.contents) {
+    case Contents::written:
+        return {};
+    case Contents::empty:
+        if (request.mode == Mode::on_presence)
+            return {};
+        return userfaultfd_.write_protect(request.range);
+    case Contents::clean:
+        if (request.mode == Mode::on_presence)
+            return scanner_.reset(request.range, request.mode);
+        return userfaultfd_.write_protect(request.range);
+    }
+    return fail(EINVAL, "track", request.range);
+}
+
+Result<void> PagemapScan::untrack(PageRange range, Mode) noexcept
+{
+    return userfaultfd_.unregister_range(range);
+}
+
+Result<std::uintptr_t> PagemapScan::skip_clean(PageRange range, Mode mode) noexcept
+{
+    return scanner_.skip_clean(range, mode);
+}
+
+Result<ScanResult> PagemapScan::scan(const ScanRequest& request, std::span<Run> out) noexcept
+{
+    return scanner_.scan(request, out);
+}
+
+Result<void> PagemapScan::reset(PageRange range, Mode mode) noexcept
+{
+    return scanner_.reset(range, mode);
+}
+
+Result<void> PagemapScan::protect(PageRange range, int protection) noexcept
+{
+    // mprotect keeps the write-protect mark of every page (measured, tests/kernel).
+    return sys::protect(range, protection);
+}
+
+Result<void> PagemapScan::reopen_after_fork() noexcept
+{
+    auto userfaultfd = sys::Userfaultfd::open();
+    if (!userfaultfd)
+        return tl::unexpected(userfaultfd.error());
+    auto pagemap = sys::Pagemap::open();
+    if (!pagemap)
+        return tl::unexpected(pagemap.error());
+    userfaultfd_ = std::move(*userfaultfd);
+    pagemap_ = std::move(*pagemap);
+    return {};
+}
+
+} // namespace writewatch::backend

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/core/watch_set.h"
+
+#include "shim/sys/signals.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace writewatch::core {
+
+namespace {
+
+// Runs fetched per step of a scan: the most the kernel hands over at once.
+constexpr std::size_t max_runs = 512;
+
+// Pages merged at a time when some of a range are latched.
+constexpr std::size_t window_words = 64;
+constexpr std::uintptr_t word_bytes = 64 * page_size;
+constexpr std::uintptr_t window_bytes = window_words * word_bytes;
+
+// A registration that somebody drops in a loop would otherwise keep a call in here forever.
+constexpr int max_repairs = 16;
+
+using Window = std::array<std::uint64_t, window_words>;
+
+// Appends the pages of the run to out[count...] as far as they fit and returns the first that did
+// not.
+std::uintptr_t append_pages(const backend::Run& run, std::span<std::uintptr_t> out,
+                            std::size_t& count) noexcept
+{
+    const std::size_t pages = std::min((run.end - run.start) >> page_shift, out.size() - count);
+    std::uintptr_t* const target = out.data() + count;
+    for (std::size_t i = 0; i < pages; ++i)
+        target[i] = run.start + i * page_size;
+    count += pages;
+    return run.start + pages * page_size;
+}
+
+} // namespace
+
+// The right to change the table: short, never held across a call to anything but sys, and with
+// signals blocked, since a thread suspended in here would leave readers spinning.
+class WatchSet::Writer {
+  public:
+    explicit Writer(sys::ForkPage& page) noexcept : page_(page) { page_.lock(); }
+    ~Writer() { page_.unlock(); }
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+  private:
+    sys::SignalBlock signals_;
+    sys::ForkPage& page_;
+};
+
+Result<void> WatchSet::open() noexcept
+{
+    auto ok = fork_page_.open();
+    if (ok)
+        ok = regions_.open();
+    if (ok)
+        ok = latched_.open();
+    if (!ok)
+        close();
+    return ok;
+}
+
+void WatchSet::close() noexcept
+{
+    latched_.close();
+    regions_.close();
+    fork_page_.close();
+}
+
+Result<void> WatchSet::enter() noexcept
+{
+    if (fork_page_.inherited()) [[unlikely]]
+        return recover_after_fork();
+    return {};
+}
+
+// A userfaultfd does not follow into a child, and its file descriptors are the parent's. Every page
+// populated at the fork reads as written in the child once its regions are tracked again.
+Result<void> WatchSet::recover_after_fork() noexcept
+{
+    const Writer writer(fork_page_);
+    if (!fork_page_.inherited())
+        return {};                       // another thread of the child was faster
+    (void)regions_.recover_after_fork(); // an emptied table answers ENOENT
+    if (!backend_.survives_fork()) {
+        if (auto ok = backend_.reopen_after_fork(); !ok)
+            return ok;
+        constexpr PageRange everything{0, address_space_end};
+        const auto tracked =
+            for_each_watched(everything, [&](PageRange part, const Region& region) {
+                return track_again(part, region.mode);
+            });
+        if (!tracked)
+            return tracked;
+    }
+    fork_page_.claim();
+    return {};
+}
+
+Result<void> WatchSet::track_again(PageRange range, backend::Mode mode) noexcept
+{
+    return backend_.track(
+        {.range = range, .mode = mode, .contents = backend::Contents::written, .protection = 0});
+}
+
+Result<Region> WatchSet::region_of(PageRange range) const noexcept
+{
+    const std::optional<Region> region = regions_.find(range.start);
+    if (!region || range.empty() || !region->range.contains(range))
+        return fail(ENOENT, "not inside one watched region", range);
+    return *region;
+}
+
+std::optional<Region> WatchSet::find(std::uintptr_t address) const noexcept
+{
+    return regions_.find(address);
+}
+
+Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_overlap) noexcept
+{
+    const PageRange range = request.range;
+    if (range.empty())
+        return fail(EINVAL, "watch: empty range", range);
+    if (auto ok = enter(); !ok)
+        return ok;
+    if (auto ok = latched_.reserve(range); !ok)
+        return ok;
+    const auto overlap = regions_.next(range.start);
+    if (on_overlap == OnOverlap::fail && overlap && overlap->range.overlaps(range))
+        return fail(EEXIST, "watch: already watched", overlap->range.intersect(range));
+    if (auto ok = backend_.track(request); !ok)
+        return ok;
+
+    const Writer writer(fork_page_);
+    if (auto ok = regions_.reserve(2); !ok) // one for the region, one for a split
+        return ok;
+    regions_.remove(range);
+    latched_.clear(range);
+    regions_.insert(range, request.mode);
+    return {};
+}
+
+Result<void> WatchSet::remove(PageRange range) noexcept
+{
+    const Writer writer(fork_page_);
+    if (auto ok = regions_.reserve(1); !ok)
+        return ok;
+    regions_.remove(range);
+    latched_.clear(range);
+    return {};
+}
+
+Result<void> WatchSet::forget(PageRange range) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
+    const auto region = regions_.next(range.start);
+    if (!region || !region->range.overlaps(range))
+        return {}; // the usual case of a hook that sees every unmapping
+    auto ok = remove(range);
+    if (ok)
+        backend_.forget(range);
+    return ok;
+}
+
+void WatchSet::forget(const Region& region) noexcept
+{
+    if (!enter())
+        return;
+    const Writer writer(fork_page_);
+    const auto now = regions_.find(region.range.start);
+    if (!now || now->id != region.id)
+        return;
+    regions_.remove(now->range);
+    latched_.clear(now->range);
+    backend_.forget(now->range);
+}
+
+Result<void> WatchSet::unwatch(PageRange range) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
+    const auto untracked = for_each_watched(range, [&](PageRange part, const Region& region) {
+        return backend_.untrack(part, region.mode);
+    });
+    if (!untracked)
+        return untracked;
+    return remove(range);
+}
+
+Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
+    return for_each_watched(range, [&](PageRange part, const Region& region) {
+        return backend_.track({.range = part,
+                               .mode = region.mode,
+                               .contents = backend::Contents::empty,
+                               .protection = protection});
+    });
+}
+
+Result<void> WatchSet::latch(PageRange range) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
+    return for_each_watched(range, [&](PageRange part, const Region& region) -> Result<void> {
+        const auto first = backend_.skip_clean(part, region.mode);
+        if (!first)
+            return tl::unexpected(first.error());
+        part.start = *first;
+        std::array<backend::Run, max_runs> runs;
+        while (!part.empty()) {
+            const auto result = scan(
+                {.range = part, .mode = region.mode, .reset = false, .max_pages = 0}, region, runs);
+            if (!result)
+                return tl::unexpected(result.error());
+            for (std::size_t i = 0; i < result->runs; ++i)
+                latched_.set({runs[i].start, runs[i].end});
+            part.start = result->resume;
+        }
+        return {};
+    });
+}
+
+// One step of the backend's scan; a registration that was lost underneath (EPERM) is made again,
+// after which whatever is populated there reads as written.
+Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request,
+                                           const Region& region,
+                                           std::span<backend::Run> runs) noexcept
+{
+    for (int repairs = 0;; ++repairs) {
+        auto result = backend_.scan(request, runs);
+        if (result || result.error().code != EPERM || repairs == max_repairs)
+            return result;
+        if (auto ok = track_again(region.range, region.mode); !ok)
+            return tl::unexpected(ok.error());
+    }
+}
+
+Result<std::size_t> WatchSet::get(PageRange range, bool reset,
+                                  std::span<std::uintptr_t> out) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return tl::unexpected(ok.error());
+    const auto region = region_of(range);
+    if (!region)
+        return tl::unexpected(region.error());
+
+    const std::uint64_t generation = latched_.generation();
+    if (latched_.any(range)) [[unlikely]]
+        return get_merged(range, *region, reset, out);
+    const auto found = get_scanned(range, *region, reset, out);
+    if (!found)
+        return found;
+    // Pages latched and then dropped while we scanned are in neither our first look at the latch
+    // nor in the scan: look again. The undo goes through the latch, so nothing can get lost on the
+    // way.
+    if (latched_.generation() == generation || !latched_.any(range)) [[likely]]
+        return found;
+    if (reset)
+        give_back(out.first(*found), range);
+    return get_merged(range, *region, reset, out);
+}
+
+// The usual case: what the scan finds goes straight to the caller.
+Result<std::size_t> WatchSet::get_scanned(PageRange range, const Region& region, bool reset,
+                                          std::span<std::uintptr_t> out) noexcept
+{
+    const auto first = backend_.skip_clean(range, region.mode);
+    if (!first)
+        return tl::unexpected(first.error());
+
+    std::array<backend::Run, max_runs> runs;
+    std::size_t count = 0;
+    for (PageRange rest{*first, range.end}; !rest.empty() && count < out.size();) {
+        const auto result = scan(
+            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = out.size() - count},
+            region, runs);
+        if (!result) {
+            if (reset)
+                give_back(out.first(count), range);
+            return tl::unexpected(result.error());
+        }
+        for (std::size_t i = 0; i < result->runs; ++i) {
+            // Huge pages cannot be cut: what does not fit was reset all the same and stays
+            // reported.
+            const std::uintptr_t left = append_pages(runs[i], out, count);
+            if (left < runs[i].end && reset)
+                latched_.set({left, runs[i].end});
+        }
+        rest.start = result->resume;
+    }
+    return count;
+}
+
+// Some pages of the range are latched. Window by window: take the latched bits, scan, look at the
+// latch once more (a page may be latched and dropped in between), deliver, put back what did not
+// fit.
+Result<std::size_t> WatchSet::get_merged(PageRange range, const Region& region, bool reset,
+                                         std::span<std::uintptr_t> out) noexcept
+{
+    std::array<backend::Run, max_runs> runs;
+    std::size_t count = 0;
+    const std::uintptr_t first_word = range.start & ~(word_bytes - 1);
+
+    for (std::uintptr_t window = first_word; window < range.end && count < out.size();
+         window += window_bytes) {
+        const PageRange part = range.intersect({window, window + window_bytes});
+        const std::size_t words = (part.end - window + word_bytes - 1) / word_bytes;
+        Window written{};
+
+        const auto add_latched = [&] {
+            for (std::size_t i = 0; i < words; ++i) {
+                const std::uintptr_t address = window + i * word_bytes;
+                const std::uint64_t mask = word_mask(address, part);
+                written[i] |= reset ? latched_.take(address, mask) : latched_.load(address) & mask;
+            }
+        };
+        const auto put_back = [&] {
+            for (std::size_t i = 0; i < words; ++i)
+                latched_.put(window + i * word_bytes, written[i]);
+        };
+
+        add_latched();
+        for (PageRange rest = part; !rest.empty();) {
+            const auto result = scan(
+                {.range = rest, .mode = region.mode, .reset = reset, .max_pages = 0}, region, runs);
+            if (!result) {
+                if (reset) {
+                    put_back();
+                    give_back(out.first(count), range);
+                }
+                return tl::unexpected(result.error());
+            }
+            for (std::size_t i = 0; i < result->runs; ++i) {
+                const PageRange run{runs[i].start, runs[i].end};
+                for (std::size_t w = (run.start - window) / word_bytes;
+                     w <= (run.end - 1 - window) / word_bytes; ++w)
+                    written[w] |= word_mask(window + w * word_bytes, run);
+            }
+            rest.start = result->resume;
+        }
+        add_latched();
+
+        for (std::size_t i = 0; i < words; ++i) {
+            while (written[i] != 0 && count < out.size()) {
+                const auto bit = static_cast<unsigned>(__builtin_ctzll(written[i]));
+                out[count++] = window + i * word_bytes + bit * page_size;
+                written[i] &= written[i] - 1;
+            }
+        }
+        if (reset)
+            put_back();
+    }
+    return count;
+}
+
+// Pages that a reset consumed but the caller will not learn of. They lie in the caller's array,
+// which another thread of a confused program may be scribbling on: only pages of the range count.
+void WatchSet::give_back(std::span<const std::uintptr_t> pages, PageRange range) noexcept
+{
+    for (const std::uintptr_t page : pages) {
+        if (range.contains(page) && page_floor(page) == page)
+            latched_.set({page, page + page_size});
+    }
+}
+
+Result<void> WatchSet::reset(PageRange range) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
+    const auto region = region_of(range);
+    if (!region)
+        return tl::unexpected(region.error());
+    for (int repairs = 0;; ++repairs) {
+        const auto done = backend_.reset(range, region->mode);
+        if (done)
+            break;
+        if (done.error().code != EPERM || repairs == max_repairs) {
+            // It may have reset some pages before it failed; the caller will not count on any.
+            latched_.set(range);
+            return done;
+        }
+        if (auto ok = track_again(region->range, region->mode); !ok)
+            return ok;
+    }
+    // After the scan: had it failed, the latched pages would be gone.
+    latched_.clear(range);
+    return {};
+}
+
+} // namespace writewatch::core

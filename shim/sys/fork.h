@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "shim/sys/result.h"
+
+#include <atomic>
+
+namespace writewatch::sys {
+
+// One page that every kind of fork zeroes in the child, raw clone included (MADV_WIPEONFORK, Linux
+// 4.14). Holds what must not be inherited: the mark "this process opened the handles", and a lock,
+// which another thread of the parent may have held at the fork.
+//
+// fork() itself waits for the lock (pthread_atfork), so that what the lock guards is whole in the
+// child. A raw clone does not: see RegionTable::recover_after_fork.
+class ForkPage {
+  public:
+    Result<void> open() noexcept;
+    void close() noexcept;
+
+    // True in a child process until the next claim().
+    bool inherited() const noexcept { return page_->claimed.load(std::memory_order_acquire) == 0; }
+    void claim() noexcept { page_->claimed.store(1, std::memory_order_release); }
+
+    // A short lock; take it under a SignalBlock.
+    void lock() noexcept;
+    void unlock() noexcept { page_->locked.store(0, std::memory_order_release); }
+
+  private:
+    friend class ForkPages;
+
+    struct Page {
+        std::atomic<std::uint32_t> claimed;
+        std::atomic<std::uint32_t> locked;
+    };
+    Page* page_ = nullptr;
+    ForkPage* next_ = nullptr; // in the list of all open ones
+};
+
+// Lets other threads run; called while spinning on something that another thread holds shortly.
+// `attempt` counts the caller's tries.
+void back_off(unsigned attempt) noexcept;
+
+} // namespace writewatch::sys

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// mmap(2) and its relatives for whole pages, with errors that say which range.
+#pragma once
+
+#include "shim/sys/result.h"
+
+#include <optional>
+
+namespace writewatch::sys {
+
+// Private anonymous memory anywhere, without a charge against the commit limit.
+Result<PageRange> map_anonymous(std::size_t bytes, int protection) noexcept;
+
+// The same at a fixed place; EEXIST when anything is mapped there.
+Result<PageRange> map_anonymous_at(PageRange range, int protection) noexcept;
+
+Result<void> unmap(PageRange range) noexcept;
+Result<void> protect(PageRange range, int protection) noexcept;
+Result<void> advise(PageRange range, int advice) noexcept;
+
+} // namespace writewatch::sys

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/sys/pagemap.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+namespace writewatch::sys {
+
+Result<Pagemap> Pagemap::open() noexcept
+{
+    const int fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(errno, "open /proc/self/pagemap");
+    return Pagemap(UniqueFd(fd));
+}
+
+int Pagemap::scan(abi::pm_scan_arg& argument) const noexcept
+{
+    const int saved = errno; // a read of write watches must not change the program's errno
+    const int answer = ::ioctl(fd_.get(), abi::pagemap_scan_request, &argument);
+    if (answer >= 0)
+        return answer;
+    const int error = errno;
+    errno = saved;
+    return -error;
+}
+
+} // namespace writewatch::sys

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/sys/signals.h"
+
+#include <cerrno>
+#include <pthread.h>
+
+namespace writewatch::sys {
+
+void block_asynchronous_signals(sigset_t& saved) noexcept
+{
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int synchronous : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
+        sigdelset(&blocked, synchronous);
+    pthread_sigmask(SIG_BLOCK, &blocked, &saved);
+}
+
+void restore_signals(const sigset_t& saved) noexcept
+{
+    pthread_sigmask(SIG_SETMASK, &saved, nullptr);
+}
+
+Result<struct sigaction> install_handler(int signal, SignalHandler handler) noexcept
+{
+    struct sigaction action = {};
+    action.sa_sigaction = handler;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    struct sigaction earlier = {};
+    if (::sigaction(signal, &action, &earlier) != 0)
+        return fail(errno, "sigaction");
+    return earlier;
+}
+
+void chain_signal(const struct sigaction& earlier, int signal, siginfo_t* info,
+                  void* context) noexcept
+{
+    if ((earlier.sa_flags & SA_SIGINFO) != 0) {
+        earlier.sa_sigaction(signal, info, context);
+        return;
+    }
+    if (earlier.sa_handler != SIG_DFL && earlier.sa_handler != SIG_IGN) {
+        earlier.sa_handler(signal);
+        return;
+    }
+    // A fault cannot be ignored: put the default back and return, so that the instruction faults
+    // again and the core dump shows the program's own frame.
+    struct sigaction fatal = {};
+    fatal.sa_handler = SIG_DFL;
+    ::sigaction(signal, &fatal, nullptr);
+}
+
+} // namespace writewatch::sys
