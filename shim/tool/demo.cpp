@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/tool/demo.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "shim/tool/demo_runs.h"
+
+namespace writewatch::tool {
+
+namespace {
+
+// A column of the table: a field of the collector's result in a unit.
+struct Column {
+    const char* head;
+    const char* unit_line;
+    const char* field;
+    double scale;
+    int digits;
+    bool ratio; // compare with stock Wine
+};
+
+constexpr Column columns[] = {
+    {"write to a", "clean page", "write_ns", 1e3, 2, true},
+    {"get+reset of", "a quarter", "get_reset_ns", 1e6, 3, true},
+    {"collecting,", "total", "total_ns", 1e6, 1, true},
+    {"longest", "pause", "pause_max_ns", 1e6, 2, true},
+};
+constexpr const char* units[] = {"us", "ms", "ms", "ms"};
+
+double number(const DemoRun& run, const char* field)
+{
+    return run.result.is_null() ? 0 : run.result.value(field, 0.0);
+}
+
+void print_row(const DemoRun& run, const DemoRun& stock)
+{
+    std::printf("%-22s", run.title.c_str());
+    for (std::size_t i = 0; i < std::size(columns); ++i) {
+        const Column& column = columns[i];
+        const double value = number(run, column.field);
+        std::printf(" %9.*f %s", column.digits, value / column.scale, units[i]);
+        const double baseline = number(stock, column.field);
+        if (&run != &stock && baseline > 0 && value > 0)
+            std::printf(" %5.1fx", baseline / value);
+        else
+            std::printf("       ");
+    }
+    std::printf("  %7.0f of %-7.0f %s\n", number(run, "pages_found"), number(run, "pages_written"),
+                run.result.value("snapshot_equal", false) ? "equal" : "NOT EQUAL");
+}
+
+void print_table(const DemoOptions& options, const std::vector<DemoRun>& runs)
+{
+    std::printf(
+        "A collector keeps a snapshot of a %u MiB heap (%zu pages) current while %u threads write "
+        "to it;\n%u collections, seed %u. In brackets: how many times as fast as stock Wine.\n\n",
+        options.heap_mib, (std::size_t{options.heap_mib} << 20) / 4096, options.threads,
+        options.rounds, options.seed);
+    std::printf("%-22s", "");
+    for (const Column& column : columns)
+        std::printf(" %19s", column.head);
+    std::printf("  %s\n%-22s", "pages found", "");
+    for (const Column& column : columns)
+        std::printf(" %19s", column.unit_line);
+    std::printf("  %-18s %s\n", "of written", "snapshot");
+    for (const DemoRun& run : runs)
+        if (!run.result.is_null())
+            print_row(run, runs.front());
+    for (const DemoRun& run : runs) {
+        if (run.reason.empty())
+            continue;
+        std::printf("\n%s: %s%s\n", run.title.c_str(),
+                    run.failed ? "FAILED: " : "not shown: ", run.reason.c_str());
+        if (!run.remedy.empty())
+            std::printf("    to get it: %s\n", run.remedy.c_str());
+    }
+}
+
+void print_json(const std::vector<DemoRun>& runs)
+{
+    nlohmann::json document{{"schema", "writewatch.demo/1"}};
+    for (const DemoRun& run : runs) {
+        nlohmann::json& entry = document["runs"][run.key];
+        entry["result"] = run.result;
+        entry["failed"] = run.failed;
+        if (!run.reason.empty())
+            entry["reason"] = run.reason;
+        if (!run.remedy.empty())
+            entry["remedy"] = run.remedy;
+    }
+    std::printf("%s\n", document.dump(2).c_str());
+}
+
+} // namespace
+
+int run_demo(const DemoOptions& options)
+{
+    const std::vector<DemoRun> runs = run_collectors(options);
+    if (options.json)
+        print_json(runs);
+    else
+        print_table(options, runs);
+    const bool failed =
+        std::any_of(runs.begin(), runs.end(), [](const DemoRun& run) { return run.failed; });
+    return failed ? 1 : 0;
+}
+
+void add_demo_command(CLI::App& app, int& exit_code)
+{
+    const auto options = std::make_shared<DemoOptions>();
+    CLI::App* const demo = app.add_subcommand(
+        "demo", "A collector's snapshot of a heap under stock Wine, with writewatch, and natively");
+    demo->add_option("--heap", options->heap_mib, "size of the heap in MiB")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
+    demo->add_option("--threads", options->threads, "threads that write")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    demo->add_option("--rounds", options->rounds, "collections")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
+    demo->add_option("--seed", options->seed, "seed of the writes")->capture_default_str();
+    demo->add_option("--timeout", options->timeout_s, "seconds that each of the runs may take")
+        ->check(CLI::Range(1, 86400))
+        ->capture_default_str();
+    demo->add_option("--wine", options->wine, "Wine's loader")->capture_default_str();
+    demo->add_flag("--json", options->json, "print one JSON object");
+    demo->callback([options, &exit_code] { exit_code = run_demo(*options); });
+}
+
+} // namespace writewatch::tool
