@@ -14,60 +14,64 @@ namespace writewatch::tool {
 
 namespace {
 
-// A column of the table: a field of the collector's result in a unit.
+// A column of the table: a field of the collector's result, in nanoseconds, and how to show it.
 struct Column {
     const char* head;
-    const char* unit_line;
+    const char* second_head;
     const char* field;
     double scale;
     int digits;
-    bool ratio; // compare with stock Wine
+    const char* unit;
 };
 
 constexpr Column columns[] = {
-    {"write to a", "clean page", "write_ns", 1e3, 2, true},
-    {"get+reset of", "a quarter", "get_reset_ns", 1e6, 3, true},
-    {"collecting,", "total", "total_ns", 1e6, 1, true},
-    {"longest", "pause", "pause_max_ns", 1e6, 2, true},
+    {"write to a", "clean page", "write_ns", 1e3, 2, "us"},
+    {"get+reset of", "every 4th page", "get_reset_ns", 1e6, 2, "ms"},
+    {"collecting", "in all", "total_ns", 1e6, 0, "ms"},
+    {"pause", "(median)", "pause_p50_ns", 1e6, 2, "ms"},
 };
-constexpr const char* units[] = {"us", "ms", "ms", "ms"};
 
 double number(const DemoRun& run, const char* field)
 {
     return run.result.is_null() ? 0 : run.result.value(field, 0.0);
 }
 
+void print_head()
+{
+    std::printf("%-21s", "");
+    for (const Column& column : columns)
+        std::printf(" %-15s", column.head);
+    std::printf(" %s\n%-21s", "pages found", "");
+    for (const Column& column : columns)
+        std::printf(" %-15s", column.second_head);
+    std::printf(" %-15s %s\n", "of written", "snapshot");
+}
+
 void print_row(const DemoRun& run, const DemoRun& stock)
 {
-    std::printf("%-22s", run.title.c_str());
-    for (std::size_t i = 0; i < std::size(columns); ++i) {
-        const Column& column = columns[i];
+    std::printf("%-21s", run.title.c_str());
+    for (const Column& column : columns) {
         const double value = number(run, column.field);
-        std::printf(" %9.*f %s", column.digits, value / column.scale, units[i]);
         const double baseline = number(stock, column.field);
+        std::printf(" %5.*f %s", column.digits, value / column.scale, column.unit);
         if (&run != &stock && baseline > 0 && value > 0)
-            std::printf(" %5.1fx", baseline / value);
+            std::printf(" %5.1fx ", baseline / value);
         else
-            std::printf("       ");
+            std::printf("        ");
     }
-    std::printf("  %7.0f of %-7.0f %s\n", number(run, "pages_found"), number(run, "pages_written"),
+    std::printf("%5.0f of %-6.0f %s\n", number(run, "pages_found"), number(run, "pages_written"),
                 run.result.value("snapshot_equal", false) ? "equal" : "NOT EQUAL");
 }
 
 void print_table(const DemoOptions& options, const std::vector<DemoRun>& runs)
 {
     std::printf(
-        "A collector keeps a snapshot of a %u MiB heap (%zu pages) current while %u threads write "
-        "to it;\n%u collections, seed %u. In brackets: how many times as fast as stock Wine.\n\n",
+        "A collector keeps a snapshot of a %u MiB heap (%zu pages) current by GetWriteWatch,\n"
+        "while %u threads write to the heap; %u collections. \"x\": times as fast as stock "
+        "Wine.\n\n",
         options.heap_mib, (std::size_t{options.heap_mib} << 20) / 4096, options.threads,
-        options.rounds, options.seed);
-    std::printf("%-22s", "");
-    for (const Column& column : columns)
-        std::printf(" %19s", column.head);
-    std::printf("  %s\n%-22s", "pages found", "");
-    for (const Column& column : columns)
-        std::printf(" %19s", column.unit_line);
-    std::printf("  %-18s %s\n", "of written", "snapshot");
+        options.rounds);
+    print_head();
     for (const DemoRun& run : runs)
         if (!run.result.is_null())
             print_row(run, runs.front());
