@@ -32,7 +32,7 @@ def parse_arguments():
     parser.add_argument("--limit", type=int, default=120,
                         help="seconds that the 1 GiB pattern may take (%(default)s)")
     parser.add_argument("--no-alternate", action="store_true", help="leave the 1 GiB pattern out")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--save", metavar="FILE", help="also write every run's numbers to FILE, as JSON")
     parser.add_argument("--check", action="store_true",
                         help=f"exit 1 unless writes are {WRITE_BOUND:g}x and get+reset {GET_RESET_BOUND:g}x "
                              "faster than stock Wine and the 1 GiB pattern is exact in "
@@ -174,11 +174,11 @@ def main():
     results = measure_rotate(variants, arguments)
     alternate = {} if arguments.no_alternate else measure_alternate(variants, arguments)
     middle = medians(results)
-    if arguments.json:
-        print(json.dumps({"schema": "writewatch.bench.wine/1", "mib": arguments.mib, "medians": middle,
-                          "runs": results, "alternate": alternate, "missing": missing}))
-    else:
-        print_tables(arguments, middle, alternate, missing)
+    if arguments.save:
+        with open(arguments.save, "w", encoding="utf-8") as file:
+            json.dump({"schema": "writewatch.bench.wine/1", "mib": arguments.mib, "medians": middle,
+                       "runs": results, "alternate": alternate, "missing": missing}, file, indent=1)
+    print_tables(arguments, middle, alternate, missing)
     return check(middle, alternate, missing) if arguments.check else 0
 
 

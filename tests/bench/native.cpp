@@ -4,7 +4,7 @@
 // hand, on the same memory, interleaved; and what arming costs. Prints a table with the bound
 // beside each number.
 //
-// Usage: native [--check] [--json]     --check: exit status 1 when a bound does not hold
+// Usage: native [--check] [--save FILE]     --check: exit status 1 when a bound does not hold
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -42,7 +42,6 @@ struct Row {
 
 std::vector<Row> rows;
 bool wrong = false;
-std::FILE* remarks = stdout; // what does not fit into the table; stderr beside JSON
 
 void expect(bool holds, const char* what)
 {
@@ -206,17 +205,15 @@ void measure_arming()
     const long after = page_tables_kib();
     expect(base != nullptr, "allocating 1 GiB");
     VirtualFree(base, 0, MEM_RELEASE);
-    std::fprintf(remarks,
-                 "page tables (VmPTE) before and after allocating 1 GiB watched: %ld, %ld KiB\n",
-                 before, after);
+    std::printf("page tables (VmPTE) before and after allocating 1 GiB watched: %ld, %ld KiB\n",
+                before, after);
     // A page table holds 2 MiB: at most one more, for whatever else the allocation touched.
     expect(before >= 0 && after - before <= 4, "allocating 1 GiB must add no page tables");
 
     char* huge = nullptr;
     const double ns =
         bench::time_ns([&] { huge = allocate(256 * gib, MEM_RESERVE | MEM_WRITE_WATCH); });
-    std::fprintf(remarks, "reserving 256 GiB watched: %s, %.0f us\n", huge ? "done" : "FAILED",
-                 ns / 1e3);
+    std::printf("reserving 256 GiB watched: %s, %.0f us\n", huge ? "done" : "FAILED", ns / 1e3);
     expect(huge != nullptr, "reserving 256 GiB");
     if (huge)
         VirtualFree(huge, 0, MEM_RELEASE);
@@ -230,17 +227,19 @@ void print_table()
                     row.library_ns / 1e3, row.value, row.unit, row.bound);
 }
 
-void print_json()
+bool save_json(const char* path)
 {
-    std::printf("{\"schema\": \"writewatch.bench.native/1\", \"rows\": [");
+    std::ofstream file(path);
+    file << "{\"schema\": \"writewatch.bench.native/1\", \"rows\": [";
     const char* separator = "\n";
     for (const Row& row : rows) {
-        std::printf("%s {\"what\": \"%s\", \"bare_ns\": %.1f, \"library_ns\": %.1f, "
-                    "\"value\": %.3f, \"bound\": %.3f}",
-                    separator, row.what.c_str(), row.bare_ns, row.library_ns, row.value, row.bound);
+        file << separator << " {\"what\": \"" << row.what << "\", \"bare_ns\": " << row.bare_ns
+             << ", \"library_ns\": " << row.library_ns << ", \"value\": " << row.value
+             << ", \"bound\": " << row.bound << "}";
         separator = ",\n";
     }
-    std::printf("\n]}\n");
+    file << "\n]}\n";
+    return file.good();
 }
 
 } // namespace
@@ -248,15 +247,14 @@ void print_json()
 int main(int argc, char** argv)
 {
     bool check = false;
-    bool json = false;
+    const char* save = nullptr;
     for (int i = 1; i < argc; ++i) {
         if (std::strcmp(argv[i], "--check") == 0) {
             check = true;
-        } else if (std::strcmp(argv[i], "--json") == 0) {
-            json = true;
-            remarks = stderr;
+        } else if (std::strcmp(argv[i], "--save") == 0 && i + 1 < argc) {
+            save = argv[++i];
         } else {
-            std::fputs("Usage: native [--check] [--json]\n", stderr);
+            std::fputs("Usage: native [--check] [--save FILE]\n", stderr);
             return 64;
         }
     }
@@ -267,7 +265,11 @@ int main(int argc, char** argv)
         measure_single_page(region, bare);
     }
     measure_arming();
-    (json ? print_json : print_table)();
+    print_table();
+    if (save && !save_json(save)) {
+        std::fprintf(stderr, "native: cannot write %s\n", save);
+        return 1;
+    }
     if (wrong)
         return 1;
     const bool holds = std::all_of(rows.begin(), rows.end(),
