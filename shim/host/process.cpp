@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/host/process.h"
+
+#include "shim/backend/select.h"
+#include "shim/backend/unavailable.h"
+#include "shim/sys/log.h"
+#include "shim/sys/release.h"
+
+#include <new>
+
+namespace writewatch::host {
+
+Process::Process(std::unique_ptr<backend::Backend> backend)
+    : backend_(std::move(backend)), watches_(*backend_), memory_(watches_)
+{
+    auto ok = watches_.open();
+    if (ok)
+        ok = memory_.open();
+    if (!ok) {
+        log::error("host", "cannot start: {}", describe(ok.error()));
+        watches_.close();
+        throw std::bad_alloc();
+    }
+}
+
+Process* Process::start()
+{
+    // The memory is ours: nobody replaces its mappings behind our back.
+    backend::Selection selection = backend::select_by_environment({.check_registration = false});
+    if (selection.backend) {
+        log::info("select", "{} (native, kernel {}{}{})", selection.backend->name(),
+                  sys::kernel_release(), selection.reason.empty() ? "" : "; ", selection.reason);
+    } else {
+        log::error("select", "no backend, MEM_WRITE_WATCH will fail: {}", selection.reason);
+        selection.backend = std::make_unique<backend::Unavailable>();
+    }
+    return new Process(std::move(selection.backend));
+}
+
+Process& Process::instance()
+{
+    static Process* const process = start();
+    return *process;
+}
+
+} // namespace writewatch::host

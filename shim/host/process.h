@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "shim/core/watch_set.h"
+#include "shim/host/address_space.h"
+
+#include <memory>
+
+namespace writewatch::host {
+
+// This process's memory and watches as the Win32 functions see them; made at their first use and
+// never destroyed, since other threads may be inside at exit.
+class Process {
+  public:
+    // Throws std::bad_alloc when it cannot be made; the next call tries again.
+    static Process& instance();
+
+    core::WatchSet& watches() noexcept { return watches_; }
+    AddressSpace& memory() noexcept { return memory_; }
+
+  private:
+    explicit Process(std::unique_ptr<backend::Backend> backend);
+
+    static Process* start();
+
+    std::unique_ptr<backend::Backend> backend_;
+    core::WatchSet watches_;
+    AddressSpace memory_;
+};
+
+} // namespace writewatch::host

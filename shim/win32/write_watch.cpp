@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/win32/write_watch.h"
+
+#include "shim/win32/status.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+
+namespace writewatch::win32 {
+
+namespace {
+
+static_assert(sizeof(void*) == sizeof(std::uintptr_t));
+
+// Faults now rather than after pages were reset. An atomic OR with 0 needs write access and changes
+// nothing that another thread may be writing; by bytes, since callers' pointers may be misaligned
+// and a locked access across cache lines is a fault of its own on some systems (split lock
+// detection).
+void probe_for_write(void* memory, std::size_t bytes) noexcept
+{
+    auto* const first = static_cast<unsigned char*>(memory);
+    for (std::size_t offset = 0; offset < bytes; offset += page_size)
+        __atomic_fetch_or(first + offset, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_or(first + bytes - 1, 0, __ATOMIC_RELAXED);
+}
+
+template<typename T> T read_unaligned(const T* from) noexcept
+{
+    T value;
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+template<typename T> void write_unaligned(T* to, T value) noexcept
+{
+    std::memcpy(to, &value, sizeof(value));
+}
+
+// For an array that is not aligned: in pieces, through one that is.
+Result<std::size_t> get_misaligned(core::WatchSet& watches, PageRange range, bool reset,
+                                   void** addresses, std::size_t entries) noexcept
+{
+    std::array<std::uintptr_t, 256> piece;
+    std::size_t count = 0;
+    while (!range.empty() && count < entries) {
+        const auto found = watches.get(
+            range, reset, std::span(piece).first(std::min(piece.size(), entries - count)));
+        if (!found)
+            return found;
+        if (*found == 0)
+            break;
+        std::memcpy(reinterpret_cast<char*>(addresses) + count * sizeof(void*), piece.data(),
+                    *found * sizeof(void*));
+        count += *found;
+        range.start = piece[*found - 1] + page_size;
+    }
+    return count;
+}
+
+} // namespace
+
+std::optional<PageRange> pages_of(const void* base, SIZE_T size) noexcept
+{
+    const auto start = reinterpret_cast<std::uintptr_t>(base);
+    if (size == 0 || start >= address_space_end || size > address_space_end - start)
+        return std::nullopt;
+    return PageRange{page_floor(start), page_ceil(start + size)};
+}
+
+NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_T size,
+                         void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept
+{
+    if (count == nullptr || granularity == nullptr)
+        return status_access_violation;
+    const ULONG_PTR capacity = read_unaligned(count);
+    if (capacity == 0 || size == 0)
+        return status_invalid_parameter;
+    if ((flags & ~static_cast<ULONG>(WRITE_WATCH_FLAG_RESET)) != 0)
+        return status_invalid_parameter;
+    if (addresses == nullptr)
+        return status_access_violation;
+    const auto range = pages_of(base, size);
+    if (!range)
+        return status_invalid_parameter;
+    const auto region = watches.find(range->start);
+    if (!region || !region->range.contains(*range))
+        return status_invalid_parameter;
+
+    const std::size_t entries = std::min<std::size_t>(capacity, range->pages());
+    probe_for_write(addresses, entries * sizeof(void*));
+    probe_for_write(count, sizeof(*count));
+    probe_for_write(granularity, sizeof(*granularity));
+
+    const bool reset = (flags & WRITE_WATCH_FLAG_RESET) != 0;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(addresses) % sizeof(void*) == 0;
+    const auto found =
+        aligned
+            ? watches.get(*range, reset, {reinterpret_cast<std::uintptr_t*>(addresses), entries})
+            : get_misaligned(watches, *range, reset, addresses, entries);
+    if (!found)
+        return from_errno(found.error().code);
+    write_unaligned(granularity, static_cast<ULONG>(page_size));
+    write_unaligned(count, static_cast<ULONG_PTR>(*found));
+    return status_success;
+}
+
+NTSTATUS reset_write_watch(core::WatchSet& watches, void* base, SIZE_T size) noexcept
+{
+    const auto range = pages_of(base, size);
+    if (!range)
+        return status_invalid_parameter;
+    if (const auto done = watches.reset(*range); !done)
+        return from_errno(done.error().code);
+    return status_success;
+}
+
+} // namespace writewatch::win32
