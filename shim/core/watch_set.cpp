@@ -9,10 +9,10 @@
 
 namespace writewatch::core {
 
-namespace {
-
 // Runs fetched per step of a scan: the most the kernel hands over at once.
-constexpr std::size_t max_runs = 512;
+static constexpr std::size_t max_runs = 512;
+
+namespace {
 
 // Pages merged at a time when some of a range are latched.
 constexpr std::size_t window_words = 64;
@@ -24,18 +24,75 @@ constexpr int max_repairs = 16;
 
 using Window = std::array<std::uint64_t, window_words>;
 
-// Appends the pages of the run to out[count...] as far as they fit and returns the first that did
-// not.
-std::uintptr_t append_pages(const backend::Run& run, std::span<std::uintptr_t> out,
-                            std::size_t& count) noexcept
-{
-    const std::size_t pages = std::min((run.end - run.start) >> page_shift, out.size() - count);
-    std::uintptr_t* const target = out.data() + count;
-    for (std::size_t i = 0; i < pages; ++i)
-        target[i] = run.start + i * page_size;
-    count += pages;
-    return run.start + pages * page_size;
-}
+// Where a get puts what it finds, as page addresses.
+class AddressOutput {
+  public:
+    explicit AddressOutput(std::span<std::uintptr_t> out) noexcept : out_(out) {}
+
+    std::size_t count() const noexcept { return count_; }
+    bool full() const noexcept { return count_ == out_.size(); }
+    // What may be asked of a scan so that its result fits.
+    std::size_t max_pages() const noexcept { return out_.size() - count_; }
+    std::size_t max_runs() const noexcept { return core::max_runs; }
+
+    // Takes as many pages as fit; returns the first that did not, run.end when all did.
+    std::uintptr_t append(PageRange run) noexcept
+    {
+        const std::size_t pages = std::min(run.pages(), max_pages());
+        std::uintptr_t* const target = out_.data() + count_;
+        for (std::size_t i = 0; i < pages; ++i)
+            target[i] = run.start + i * page_size;
+        count_ += pages;
+        return run.start + pages * page_size;
+    }
+
+    template<typename Visitor> void for_each(Visitor visit) const
+    {
+        for (const std::uintptr_t page : out_.first(count_))
+            visit(PageRange{page, page + page_size});
+    }
+
+    void clear() noexcept { count_ = 0; }
+
+  private:
+    std::span<std::uintptr_t> out_;
+    std::size_t count_ = 0;
+};
+
+// The same as runs of adjacent pages.
+class RunOutput {
+  public:
+    explicit RunOutput(std::span<PageRange> out) noexcept : out_(out) {}
+
+    std::size_t count() const noexcept { return count_; }
+    bool full() const noexcept { return count_ == out_.size(); }
+    std::size_t max_pages() const noexcept { return 0; } // no limit
+    std::size_t max_runs() const noexcept { return std::min(core::max_runs, out_.size() - count_); }
+
+    std::uintptr_t append(PageRange run) noexcept
+    {
+        if (count_ > 0 && out_[count_ - 1].end == run.start) {
+            out_[count_ - 1].end = run.end;
+            return run.end;
+        }
+        if (full())
+            return run.start;
+        out_[count_++] = run;
+        return run.end;
+    }
+
+    template<typename Visitor> void for_each(Visitor visit) const
+    {
+        for (const PageRange run : out_.first(count_))
+            visit(run);
+    }
+
+    void clear() noexcept { count_ = 0; }
+
+  private:
+    std::span<PageRange> out_;
+    std::size_t count_ = 0;
+};
 
 } // namespace
 
@@ -246,6 +303,17 @@ Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request,
 Result<std::size_t> WatchSet::get(PageRange range, bool reset,
                                   std::span<std::uintptr_t> out) noexcept
 {
+    return get_into(range, reset, AddressOutput(out));
+}
+
+Result<std::size_t> WatchSet::get(PageRange range, bool reset, std::span<PageRange> out) noexcept
+{
+    return get_into(range, reset, RunOutput(out));
+}
+
+template<typename Output>
+Result<std::size_t> WatchSet::get_into(PageRange range, bool reset, Output output) noexcept
+{
     if (auto ok = enter(); !ok)
         return tl::unexpected(ok.error());
     const auto region = region_of(range);
@@ -253,63 +321,68 @@ Result<std::size_t> WatchSet::get(PageRange range, bool reset,
         return tl::unexpected(region.error());
 
     const std::uint64_t generation = latched_.generation();
-    if (latched_.any(range)) [[unlikely]]
-        return get_merged(range, *region, reset, out);
-    const auto found = get_scanned(range, *region, reset, out);
-    if (!found)
-        return found;
-    // Pages latched and then dropped while we scanned are in neither our first look at the latch
-    // nor in the scan: look again. The undo goes through the latch, so nothing can get lost on the
-    // way.
-    if (latched_.generation() == generation || !latched_.any(range)) [[likely]]
-        return found;
-    if (reset)
-        give_back(out.first(*found), range);
-    return get_merged(range, *region, reset, out);
+    bool merge = latched_.any(range);
+    if (!merge) [[likely]] {
+        if (auto ok = scan_into(range, *region, reset, output); !ok)
+            return tl::unexpected(ok.error());
+        // Pages latched and then dropped while we scanned were in neither our first look at the
+        // latch nor in the scan: look again, by way of the latch, so that nothing can get lost.
+        merge = latched_.generation() != generation && latched_.any(range);
+        if (merge) {
+            if (reset)
+                give_back(output, range);
+            output.clear();
+        }
+    }
+    if (merge) [[unlikely]] {
+        if (auto ok = merge_into(range, *region, reset, output); !ok)
+            return tl::unexpected(ok.error());
+    }
+    return output.count();
 }
 
 // The usual case: what the scan finds goes straight to the caller.
-Result<std::size_t> WatchSet::get_scanned(PageRange range, const Region& region, bool reset,
-                                          std::span<std::uintptr_t> out) noexcept
+template<typename Output>
+Result<void> WatchSet::scan_into(PageRange range, const Region& region, bool reset,
+                                 Output& output) noexcept
 {
     const auto first = backend_.skip_clean(range, region.mode);
     if (!first)
         return tl::unexpected(first.error());
 
     std::array<backend::Run, max_runs> runs;
-    std::size_t count = 0;
-    for (PageRange rest{*first, range.end}; !rest.empty() && count < out.size();) {
+    for (PageRange rest{*first, range.end}; !rest.empty() && !output.full();) {
         const auto result = scan(
-            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = out.size() - count},
-            region, runs);
+            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = output.max_pages()},
+            region, std::span(runs).first(output.max_runs()));
         if (!result) {
             if (reset)
-                give_back(out.first(count), range);
+                give_back(output, range);
             return tl::unexpected(result.error());
         }
         for (std::size_t i = 0; i < result->runs; ++i) {
             // Huge pages cannot be cut: what does not fit was reset all the same and stays
             // reported.
-            const std::uintptr_t left = append_pages(runs[i], out, count);
+            const std::uintptr_t left = output.append({runs[i].start, runs[i].end});
             if (left < runs[i].end && reset)
                 latched_.set({left, runs[i].end});
         }
         rest.start = result->resume;
     }
-    return count;
+    return {};
 }
 
 // Some pages of the range are latched. Window by window: take the latched bits, scan, look at the
 // latch once more (a page may be latched and dropped in between), deliver, put back what did not
 // fit.
-Result<std::size_t> WatchSet::get_merged(PageRange range, const Region& region, bool reset,
-                                         std::span<std::uintptr_t> out) noexcept
+template<typename Output>
+Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool reset,
+                                  Output& output) noexcept
 {
     std::array<backend::Run, max_runs> runs;
-    std::size_t count = 0;
     const std::uintptr_t first_word = range.start & ~(word_bytes - 1);
 
-    for (std::uintptr_t window = first_word; window < range.end && count < out.size();
+    for (std::uintptr_t window = first_word; window < range.end && !output.full();
          window += window_bytes) {
         const PageRange part = range.intersect({window, window + window_bytes});
         const std::size_t words = (part.end - window + word_bytes - 1) / word_bytes;
@@ -334,7 +407,7 @@ Result<std::size_t> WatchSet::get_merged(PageRange range, const Region& region, 
             if (!result) {
                 if (reset) {
                     put_back();
-                    give_back(out.first(count), range);
+                    give_back(output, range);
                 }
                 return tl::unexpected(result.error());
             }
@@ -349,26 +422,28 @@ Result<std::size_t> WatchSet::get_merged(PageRange range, const Region& region, 
         add_latched();
 
         for (std::size_t i = 0; i < words; ++i) {
-            while (written[i] != 0 && count < out.size()) {
+            while (written[i] != 0) {
                 const auto bit = static_cast<unsigned>(__builtin_ctzll(written[i]));
-                out[count++] = window + i * word_bytes + bit * page_size;
+                const std::uintptr_t page = window + i * word_bytes + bit * page_size;
+                if (output.append({page, page + page_size}) == page)
+                    break; // full
                 written[i] &= written[i] - 1;
             }
         }
         if (reset)
             put_back();
     }
-    return count;
+    return {};
 }
 
 // Pages that a reset consumed but the caller will not learn of. They lie in the caller's array,
 // which another thread of a confused program may be scribbling on: only pages of the range count.
-void WatchSet::give_back(std::span<const std::uintptr_t> pages, PageRange range) noexcept
+template<typename Output> void WatchSet::give_back(const Output& output, PageRange range) noexcept
 {
-    for (const std::uintptr_t page : pages) {
-        if (range.contains(page) && page_floor(page) == page)
-            latched_.set({page, page + page_size});
-    }
+    output.for_each([&](PageRange run) {
+        if (range.contains(run) && page_floor(run.start) == run.start)
+            latched_.set(run);
+    });
 }
 
 Result<void> WatchSet::reset(PageRange range) noexcept

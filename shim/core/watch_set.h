@@ -73,6 +73,9 @@ class WatchSet {
     // otherwise). On an error no state is lost: pages that were consumed are reported again.
     Result<std::size_t> get(PageRange range, bool reset, std::span<std::uintptr_t> out) noexcept;
 
+    // The same as up to out.size() runs of adjacent pages, each as long as possible.
+    Result<std::size_t> get(PageRange range, bool reset, std::span<PageRange> out) noexcept;
+
     // Marks every page of the range clean. The range must lie in one region (ENOENT otherwise).
     Result<void> reset(PageRange range) noexcept;
 
@@ -108,11 +111,16 @@ class WatchSet {
 
     Result<backend::ScanResult> scan(const backend::ScanRequest& request, const Region& region,
                                      std::span<backend::Run> runs) noexcept;
-    Result<std::size_t> get_scanned(PageRange range, const Region& region, bool reset,
-                                    std::span<std::uintptr_t> out) noexcept;
-    Result<std::size_t> get_merged(PageRange range, const Region& region, bool reset,
-                                   std::span<std::uintptr_t> out) noexcept;
-    void give_back(std::span<const std::uintptr_t> pages, PageRange range) noexcept;
+    // Output is where found pages go: addresses or runs (watch_set.cpp).
+    template<typename Output>
+    Result<std::size_t> get_into(PageRange range, bool reset, Output output) noexcept;
+    template<typename Output>
+    Result<void> scan_into(PageRange range, const Region& region, bool reset,
+                           Output& output) noexcept;
+    template<typename Output>
+    Result<void> merge_into(PageRange range, const Region& region, bool reset,
+                            Output& output) noexcept;
+    template<typename Output> void give_back(const Output& output, PageRange range) noexcept;
 
     backend::Backend& backend_;
     sys::ForkPage fork_page_;
