@@ -46,6 +46,18 @@ abi::pm_scan_arg ScanQuery::maybe_written(PageRange range) const noexcept
     return argument;
 }
 
+abi::pm_scan_arg huge_pages_query(PageRange range, std::span<Run> out) noexcept
+{
+    abi::pm_scan_arg argument{};
+    argument.size = sizeof(argument);
+    argument.start = range.start;
+    argument.end = range.end;
+    argument.category_mask = abi::page_is_huge;
+    argument.return_mask = abi::page_is_huge;
+    set_vector(argument, out);
+    return argument;
+}
+
 abi::pm_scan_arg ScanQuery::written(PageRange range, Mode mode, Action action) const noexcept
 {
     abi::pm_scan_arg argument = maybe_written(range);

@@ -29,7 +29,7 @@ struct PagemapScanOptions {
     bool check_registration = false;
 };
 
-// What a scan asks the kernel about. All pm_scan_arg values come from here.
+// What a scan asks the kernel about. All pm_scan_arg values come from here and huge_pages_query.
 class ScanQuery {
   public:
     // `zero_page_is_clean`: a page mapped to the shared zero page was read, never written. Not so
@@ -50,6 +50,9 @@ class ScanQuery {
     bool zero_page_is_clean_;
     bool check_registration_;
 };
+
+// Whether huge pages of any kind lie in the range: one region if so.
+abi::pm_scan_arg huge_pages_query(PageRange range, std::span<Run> out) noexcept;
 
 // The result loop around the ioctl, apart from the kernel so that tests can script the answers.
 class PageScanner {
