@@ -82,6 +82,8 @@ Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexc
     Run first{};
     abi::pm_scan_arg argument = query_.maybe_written(range);
     set_vector(argument, {&first, 1});
+    // One page is enough: the region would otherwise grow over all written pages that follow.
+    argument.max_pages = 1;
     const int found = device_.scan(argument);
     if (found == 0)
         return range.end;
