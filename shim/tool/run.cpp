@@ -95,9 +95,12 @@ std::string quoted(const std::string& text)
     return result + "'";
 }
 
+// As the library will open it (shim/sys/log.cpp), so that a mistake is seen before the program
+// runs.
 bool can_append(const std::string& path)
 {
-    const int file = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    const int file =
+        open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     return file >= 0 && close(file) == 0;
 }
 
