@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -47,19 +48,30 @@ void print_head()
     std::printf(" %-15s %s\n", "of written", "snapshot");
 }
 
+std::string cell(const Column& column, double value, double baseline)
+{
+    char text[40];
+    const int length = std::snprintf(text, sizeof text, "%.*f %s", column.digits, value / column.scale,
+                               column.unit);
+    if (baseline > 0 && value > 0) {
+        const double ratio = baseline / value;
+        std::snprintf(text + length, sizeof text - static_cast<std::size_t>(length), " %.*fx",
+                      ratio < 100 ? 1 : 0, ratio);
+    }
+    return text;
+}
+
 void print_row(const DemoRun& run, const DemoRun& stock)
 {
     std::printf("%-21s", run.title.c_str());
     for (const Column& column : columns) {
-        const double value = number(run, column.field);
-        const double baseline = number(stock, column.field);
-        std::printf(" %5.*f %s", column.digits, value / column.scale, column.unit);
-        if (&run != &stock && baseline > 0 && value > 0)
-            std::printf(" %5.1fx ", baseline / value);
-        else
-            std::printf("        ");
+        const double baseline = &run == &stock ? 0 : number(stock, column.field);
+        std::printf(" %-15s", cell(column, number(run, column.field), baseline).c_str());
     }
-    std::printf("%5.0f of %-6.0f %s\n", number(run, "pages_found"), number(run, "pages_written"),
+    char found[48];
+    std::snprintf(found, sizeof found, "%.0f of %.0f", number(run, "pages_found"),
+                  number(run, "pages_written"));
+    std::printf(" %-15s %s\n", found,
                 run.result.value("snapshot_equal", false) ? "equal" : "NOT EQUAL");
 }
 
@@ -83,6 +95,14 @@ void print_table(const DemoOptions& options, const std::vector<DemoRun>& runs)
         if (!run.remedy.empty())
             std::printf("    to get it: %s\n", run.remedy.c_str());
     }
+    // What chose the backend says so itself.
+    const char* separator = "\n";
+    for (const DemoRun& run : runs) {
+        if (run.active.empty())
+            continue;
+        std::printf("%s%-21s %s\n", separator, run.title.c_str(), run.active.c_str());
+        separator = "";
+    }
 }
 
 void print_json(const std::vector<DemoRun>& runs)
@@ -92,6 +112,8 @@ void print_json(const std::vector<DemoRun>& runs)
         nlohmann::json& entry = document["runs"][run.key];
         entry["result"] = run.result;
         entry["failed"] = run.failed;
+        if (!run.active.empty())
+            entry["active"] = run.active;
         if (!run.reason.empty())
             entry["reason"] = run.reason;
         if (!run.remedy.empty())

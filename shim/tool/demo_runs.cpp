@@ -8,7 +8,9 @@
 #include <optional>
 #include <unistd.h>
 
+#include "shim/backend/probe.h"
 #include "shim/tool/child.h"
+#include "shim/tool/preload.h"
 
 namespace writewatch::tool {
 
@@ -94,6 +96,15 @@ std::vector<std::string> operator+(std::vector<std::string> left,
     return left;
 }
 
+// The first line of `text` that contains `words`, from there on.
+std::string line_with(const std::string& text, const char* words)
+{
+    const std::size_t begin = text.find(words);
+    if (begin == std::string::npos)
+        return {};
+    return text.substr(begin, text.find_first_of("\r\n", begin) - begin);
+}
+
 void execute(DemoRun& run, const std::vector<std::string>& command, const Environment& environment,
              const DemoOptions& options)
 {
@@ -108,6 +119,7 @@ void execute(DemoRun& run, const std::vector<std::string>& command, const Enviro
         run.remedy = "a smaller --heap, or a longer --timeout";
         return;
     }
+    run.active = line_with(child.err, "writewatch: select: ");
     run.result = nlohmann::json::parse(child.out, nullptr, false);
     if (run.result.is_discarded())
         run.result = nullptr;
@@ -149,17 +161,27 @@ void run_under_wine(DemoRun& stock, DemoRun& tracked, const fs::path& self,
     stock_environment["WRITEWATCH_DISABLE"] = "1";
     execute(stock, command, stock_environment, options);
 
-    const ChildResult check = run_child({self.string(), "check"}, {}, std::chrono::seconds(30));
-    if (check.status != 0) {
-        tracked.reason = last_line(check.out.empty() ? check.err : check.out);
+    if (const auto report = backend::probe_pagemap_scan(); !report.pagemap_scan) {
+        tracked.reason = "this kernel cannot track writes: " + report.reason;
         tracked.remedy = "Linux 6.7 or newer; `writewatch check` shows each requirement";
+        return;
+    }
+    if (const auto library = find_preload_library(); library.file.empty()) {
+        tracked.reason = library.reason;
+        tracked.remedy = "build with the Meson option -Dwine=enabled, or install the package";
         return;
     }
     Environment environment = wine_environment(prefix);
     environment["WRITEWATCH_DISABLE"] = "";
     // As a user would: with the same command.
-    execute(tracked, std::vector<std::string>{self.string(), "run", "--"} + command, environment,
-            options);
+    execute(tracked,
+            std::vector<std::string>{self.string(), "run", "--log", "info", "--"} + command,
+            environment, options);
+    if (!tracked.failed && tracked.active.empty()) {
+        tracked.failed = true;
+        tracked.reason = "writewatch did not become active in Wine";
+        tracked.remedy = "WRITEWATCH_LOG=debug writewatch run -- wine PROGRAM.exe says why";
+    }
 }
 
 void run_natively(DemoRun& native, const fs::path& self, const DemoOptions& options)
@@ -170,8 +192,8 @@ void run_natively(DemoRun& native, const fs::path& self, const DemoOptions& opti
         native.remedy = "scripts/run builds it";
         return;
     }
-    execute(native, std::vector<std::string>{program->string()} + collector_options(options), {},
-            options);
+    execute(native, std::vector<std::string>{program->string()} + collector_options(options),
+            {{"WRITEWATCH_LOG", "info"}}, options);
 }
 
 } // namespace

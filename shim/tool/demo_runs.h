@@ -15,6 +15,7 @@ namespace writewatch::tool {
 struct DemoRun {
     std::string key;       // in JSON: "wine_stock", "wine_writewatch", "native"
     std::string title;     // in the table
+    std::string active;    // writewatch's own line on the backend it chose, when it is involved
     nlohmann::json result; // what the collector printed; null when there is none
     bool failed = false;   // it ran, and ended badly
     std::string reason;    // why there is no result, or how it failed
