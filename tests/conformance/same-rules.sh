@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Usage: same-rules.sh NATIVE-PROGRAM WINDOWS-PROGRAM
+#
+# Every rule exists on every platform, if only to say that it is not applicable there: both programs
+# list the same names.
+set -euo pipefail
+
+case ${1:-} in
+-h | --help)
+    sed -n '3,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+    exit 0
+    ;;
+esac
+[ $# -eq 2 ] || {
+    printf 'same-rules.sh: two programs are needed (see same-rules.sh --help)\n' >&2
+    exit 64
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$1" --list >"$scratch/native"
+status=0
+"$(dirname "$0")/run-wine.sh" "$2" --list >"$scratch/windows" || status=$?
+[ $status -eq 0 ] || exit $status
+
+for list in native windows; do
+    awk '{ print $1 }' "$scratch/$list" | sort >"$scratch/$list.names"
+    [ -s "$scratch/$list.names" ] || {
+        printf 'same-rules.sh: the %s program lists no rule\n' "$list" >&2
+        exit 1
+    }
+done
+diff -u --label native --label windows "$scratch/native.names" "$scratch/windows.names"
