@@ -225,17 +225,18 @@ Result<void> WatchSet::forget(PageRange range) noexcept
     return ok;
 }
 
-void WatchSet::forget(const Region& region) noexcept
+void WatchSet::forget(const Region& region, PageRange part) noexcept
 {
     if (!enter())
         return;
     const Writer writer(fork_page_);
-    const auto now = regions_.find(region.range.start);
-    if (!now || now->id != region.id)
+    const auto now = regions_.next(part.start);
+    if (!now || now->id != region.id || !now->range.overlaps(part))
         return;
-    regions_.remove(now->range);
-    latched_.clear(now->range);
-    backend_.forget(now->range);
+    part = regions_.reserve(1) ? now->range.intersect(part) : now->range;
+    regions_.remove(part);
+    latched_.clear(part);
+    backend_.forget(part);
 }
 
 Result<void> WatchSet::unwatch(PageRange range) noexcept

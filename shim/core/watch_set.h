@@ -52,9 +52,10 @@ class WatchSet {
     // split. Fails only for want of memory, before it changes anything.
     Result<void> forget(PageRange range) noexcept;
 
-    // Drops this very region if it still exists, and nothing else: for a host that learns of a
-    // release after the addresses may have been given out again.
-    void forget(const Region& region) noexcept;
+    // Drops the part of this very region, if it still exists, and of no other: for a host that
+    // learns of a release after the addresses may have been given out again. Without memory to
+    // split the region, all of it.
+    void forget(const Region& region, PageRange part) noexcept;
 
     // forget for memory that stays mapped: the backend stops tracking it, too.
     Result<void> unwatch(PageRange range) noexcept;

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Stands in for Wine's loader: opens the ntdll.so that it is given, and then
+//   expect-inert        checks that not a word of its table was changed
+//   expect-microsoft    runs watches through the table, by the Microsoft ABI
+//   expect-system-v     the same by the System V ABI
+// Option --without-userfaultfd first takes that system call away from the process.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <fstream>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+namespace {
+
+enum Index { allocate, allocate_ex, free_memory, get, protect, reset, set_information, count };
+
+constexpr const char* names[count] = {"NtAllocateVirtualMemory",      "NtAllocateVirtualMemoryEx",
+                                      "NtFreeVirtualMemory",          "NtGetWriteWatch",
+                                      "NtProtectVirtualMemory",       "NtResetWriteWatch",
+                                      "NtSetInformationVirtualMemory"};
+
+constexpr std::size_t page = 4096;
+constexpr unsigned mem_commit = 0x1000;
+constexpr unsigned mem_reserve = 0x2000;
+constexpr unsigned mem_decommit = 0x4000;
+constexpr unsigned mem_release = 0x8000;
+constexpr unsigned mem_write_watch = 0x200000;
+
+int failures = 0;
+
+void check(bool ok, const char* what, int line)
+{
+    if (ok)
+        return;
+    std::fprintf(stderr, "fake-loader.cpp:%d: failed: %s\n", line, what);
+    ++failures;
+}
+#define CHECK(condition) check(condition, #condition, __LINE__)
+
+void forbid_userfaultfd()
+{
+    sock_filter instructions[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1 /* EPERM */),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    sock_fprog program{4, instructions};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        std::perror("seccomp");
+        std::exit(2);
+    }
+}
+
+bool is_writable(const void* address)
+{
+    const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        std::uintptr_t start = 0;
+        std::uintptr_t end = 0;
+        char permissions[5] = {};
+        if (std::sscanf(line.c_str(), "%lx-%lx %4s", &start, &end, permissions) == 3 &&
+            wanted >= start && wanted < end)
+            return permissions[1] == 'w';
+    }
+    return false;
+}
+
+struct Fake {
+    void* library;
+    const std::uintptr_t* table; // null: this one has none
+
+    std::uintptr_t exported(Index index) const
+    {
+        return reinterpret_cast<std::uintptr_t>(dlsym(library, names[index]));
+    }
+};
+
+void expect_inert(const Fake& fake)
+{
+    if (fake.table == nullptr)
+        return;
+    for (int i = 0; i < count; ++i) {
+        // A function that is not exported cannot be looked up; all others must still be themselves.
+        const std::uintptr_t exported = fake.exported(static_cast<Index>(i));
+        CHECK(exported == 0 || fake.table[i] == exported);
+    }
+    CHECK(!is_writable(fake.table));
+}
+
+#define CONVENTION __attribute__((ms_abi))
+#define EXPECT_WATCHES expect_watches_microsoft
+#include "fake-loader-watches.inc"
+#undef CONVENTION
+#undef EXPECT_WATCHES
+#define CONVENTION
+#define EXPECT_WATCHES expect_watches_system_v
+#include "fake-loader-watches.inc"
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    int argument = 1;
+    if (argc > 1 && std::string_view(argv[1]) == "--without-userfaultfd") {
+        forbid_userfaultfd();
+        ++argument;
+    }
+    if (argc != argument + 2) {
+        std::fprintf(stderr, "usage: fake-loader [--without-userfaultfd] NTDLL.SO EXPECTATION\n");
+        return 64;
+    }
+    void* library = dlopen(argv[argument], RTLD_NOW);
+    if (library == nullptr) {
+        std::fprintf(stderr, "%s\n", dlerror());
+        return 2;
+    }
+    const Fake fake{library, static_cast<const std::uintptr_t*>(dlsym(library, "fake_table"))};
+    const std::string_view expectation = argv[argument + 1];
+    if (expectation == "expect-inert")
+        expect_inert(fake);
+    else if (expectation == "expect-microsoft")
+        expect_watches_microsoft(fake);
+    else if (expectation == "expect-system-v")
+        expect_watches_system_v(fake);
+    else
+        return 64;
+    return failures == 0 ? 0 : 1;
+}

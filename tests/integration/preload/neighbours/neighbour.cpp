@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Lies in a directory of its own, which only the RUNPATH of opens-neighbour.cpp names.
+extern "C" int neighbour()
+{
+    return 1;
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// The preload's state. It exists only in a process whose Wine was taken over.
+#pragma once
+
+#include "shim/core/watch_set.h"
+#include "wine-integration/host/wine_functions.h"
+
+namespace writewatch::wine {
+
+struct Host {
+    explicit Host(backend::Backend& backend) : watches(backend) {}
+
+    core::WatchSet watches;
+    WineFunctions wine;
+};
+
+// Set once, before the first hook can run; never freed, since threads outlive main in Wine.
+extern Host* host;
+
+} // namespace writewatch::wine

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// The system calls that read and reset watches. A range that is not in a region of ours goes to
+// Wine's function unchanged: memory that Wine watches itself (allocated from another process), and
+// every mistake.
+#include "shim/win32/status.h"
+#include "shim/win32/write_watch.h"
+#include "wine-integration/host/hooks.h"
+#include "wine-integration/host/program_memory.h"
+#include "wine-integration/host/state.h"
+
+namespace writewatch::wine {
+
+namespace {
+
+ULONG_PTR process_id(HANDLE process)
+{
+    ProcessBasicInformation information{};
+    const NTSTATUS status = host->wine.query_information_process(
+        process, process_basic_information, &information, sizeof(information), nullptr);
+    return status == win32::status_success ? information.process_id : 0;
+}
+
+// Wine's own functions act on the calling process whatever the handle says, so a real handle to it
+// works there, and must work here. Another process's handle must not reset our pages.
+bool is_this_process(HANDLE process)
+{
+    if (is_current_process(process))
+        return true;
+    const ULONG_PTR id = process_id(process);
+    return id != 0 && id == process_id(reinterpret_cast<HANDLE>(~std::uintptr_t{0}));
+}
+
+bool is_watched(const void* address)
+{
+    return host->watches.find(reinterpret_cast<std::uintptr_t>(address)).has_value();
+}
+
+} // namespace
+
+NTSTATUS hook_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
+                              void** addresses, ULONG_PTR* count, ULONG* granularity)
+{
+    if (!is_watched(base) || !is_this_process(process))
+        return host->wine.get_write_watch(process, flags, base, size, addresses, count,
+                                          granularity);
+    return win32::get_write_watch(host->watches, flags, base, size, addresses, count, granularity);
+}
+
+NTSTATUS hook_reset_write_watch(HANDLE process, void* base, SIZE_T size)
+{
+    if (!is_watched(base) || !is_this_process(process))
+        return host->wine.reset_write_watch(process, base, size);
+    return win32::reset_write_watch(host->watches, base, size);
+}
+
+// VmPageDirtyStateInformation makes pages clean. Wine 8.0 does not know it, Wine 10.0 only for its
+// own purposes; of a list with memory of both kinds, each gets what is its own.
+NTSTATUS hook_set_information_virtual_memory(HANDLE process, ULONG information_class,
+                                             ULONG_PTR count, const MemoryRange* ranges,
+                                             void* information, ULONG size)
+{
+    const auto pass = [&](ULONG_PTR n, const MemoryRange* list) {
+        return host->wine.set_information_virtual_memory(process, information_class, n, list,
+                                                         information, size);
+    };
+    if (information_class != vm_page_dirty_state_information || !is_current_process(process) ||
+        ranges == nullptr)
+        return pass(count, ranges);
+
+    bool any_watched = false;
+    for (ULONG_PTR i = 0; i < count && !any_watched; ++i)
+        any_watched = is_watched(read_from_program(&ranges[i].address));
+    if (!any_watched)
+        return pass(count, ranges);
+
+    if (information == nullptr)
+        return status_invalid_parameter_5;
+    if (size != sizeof(ULONG))
+        return status_invalid_parameter_6;
+    if (read_from_program(static_cast<const ULONG*>(information)) != 0)
+        return status_invalid_parameter_5;
+
+    for (ULONG_PTR i = 0; i < count; ++i) {
+        const MemoryRange range = read_from_program(&ranges[i]);
+        const NTSTATUS status =
+            is_watched(range.address)
+                ? win32::reset_write_watch(host->watches, range.address, range.size)
+                : pass(1, &ranges[i]);
+        if (status != win32::status_success)
+            return status;
+    }
+    return win32::status_success;
+}
+
+} // namespace writewatch::wine
