@@ -32,6 +32,13 @@ void set_vector(abi::pm_scan_arg& argument, std::span<Run> out) noexcept
     argument.vec_len = out.size();
 }
 
+std::size_t count_filled(std::span<const Run> out) noexcept
+{
+    const auto empty =
+        std::find_if(out.begin(), out.end(), [](const Run& run) { return run.end == 0; });
+    return static_cast<std::size_t>(empty - out.begin());
+}
+
 } // namespace
 
 abi::pm_scan_arg ScanQuery::maybe_written(PageRange range) const noexcept
@@ -101,8 +108,10 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
 
     // Should the call fail after it has reset pages, these tell which: the kernel copies out what
     // it has before it returns an error, but not their number.
-    for (Run& run : out)
-        run = {};
+    if (request.reset) {
+        for (Run& run : out)
+            run.end = 0;
+    }
 
     for (;;) {
         abi::pm_scan_arg argument =
@@ -113,10 +122,8 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
 
         const int answer = device_.scan(argument);
         if (answer < 0) {
-            const auto consumed = static_cast<std::size_t>(
-                std::find_if(out.begin(), out.end(), [](const Run& run) { return run.end == 0; }) -
-                out.begin());
-            if (request.reset && consumed > 0)
+            const std::size_t consumed = request.reset ? count_filled(out) : 0;
+            if (consumed > 0)
                 return ScanResult{consumed, out[consumed - 1].end};
             if (answer == -EINTR)
                 continue;

@@ -129,13 +129,6 @@ void WatchSet::close() noexcept
     fork_page_.close();
 }
 
-Result<void> WatchSet::enter() noexcept
-{
-    if (fork_page_.inherited()) [[unlikely]]
-        return recover_after_fork();
-    return {};
-}
-
 // A userfaultfd does not follow into a child, and its file descriptors are the parent's. Every page
 // populated at the fork reads as written in the child once its regions are tracked again.
 Result<void> WatchSet::recover_after_fork() noexcept
@@ -301,30 +294,29 @@ Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request,
     }
 }
 
-Result<std::size_t> WatchSet::get(PageRange range, bool reset,
+Result<std::size_t> WatchSet::get(const Region& region, PageRange range, bool reset,
                                   std::span<std::uintptr_t> out) noexcept
 {
-    return get_into(range, reset, AddressOutput(out));
+    return get_into(region, range, reset, AddressOutput(out));
 }
 
-Result<std::size_t> WatchSet::get(PageRange range, bool reset, std::span<PageRange> out) noexcept
+Result<std::size_t> WatchSet::get(const Region& region, PageRange range, bool reset,
+                                  std::span<PageRange> out) noexcept
 {
-    return get_into(range, reset, RunOutput(out));
+    return get_into(region, range, reset, RunOutput(out));
 }
 
 template<typename Output>
-Result<std::size_t> WatchSet::get_into(PageRange range, bool reset, Output output) noexcept
+Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bool reset,
+                                       Output output) noexcept
 {
     if (auto ok = enter(); !ok)
         return tl::unexpected(ok.error());
-    const auto region = region_of(range);
-    if (!region)
-        return tl::unexpected(region.error());
 
     const std::uint64_t generation = latched_.generation();
     bool merge = latched_.any(range);
     if (!merge) [[likely]] {
-        if (auto ok = scan_into(range, *region, reset, output); !ok)
+        if (auto ok = scan_into(range, region, reset, output); !ok)
             return tl::unexpected(ok.error());
         // Pages latched and then dropped while we scanned were in neither our first look at the
         // latch nor in the scan: look again, by way of the latch, so that nothing can get lost.
@@ -336,7 +328,7 @@ Result<std::size_t> WatchSet::get_into(PageRange range, bool reset, Output outpu
         }
     }
     if (merge) [[unlikely]] {
-        if (auto ok = merge_into(range, *region, reset, output); !ok)
+        if (auto ok = merge_into(range, region, reset, output); !ok)
             return tl::unexpected(ok.error());
     }
     return output.count();

@@ -70,12 +70,25 @@ class WatchSet {
     Result<void> latch(PageRange range) noexcept;
 
     // Writes up to out.size() addresses of written pages, ascending, and returns their number. With
-    // `reset`, resets exactly the pages it returns. The range must lie in one region (ENOENT
-    // otherwise). On an error no state is lost: pages that were consumed are reported again.
-    Result<std::size_t> get(PageRange range, bool reset, std::span<std::uintptr_t> out) noexcept;
+    // `reset`, resets exactly the pages it returns. The range must lie in `region`, as find
+    // returned it (it may have been dropped since: then nothing is found). On an error no state is
+    // lost: pages that were consumed are reported again.
+    Result<std::size_t> get(const Region& region, PageRange range, bool reset,
+                            std::span<std::uintptr_t> out) noexcept;
 
     // The same as up to out.size() runs of adjacent pages, each as long as possible.
-    Result<std::size_t> get(PageRange range, bool reset, std::span<PageRange> out) noexcept;
+    Result<std::size_t> get(const Region& region, PageRange range, bool reset,
+                            std::span<PageRange> out) noexcept;
+
+    // The same for a range that must lie in one region (ENOENT otherwise).
+    template<typename Entry>
+    Result<std::size_t> get(PageRange range, bool reset, std::span<Entry> out) noexcept
+    {
+        const auto region = region_of(range);
+        if (!region)
+            return tl::unexpected(region.error());
+        return get(*region, range, reset, out);
+    }
 
     // Marks every page of the range clean. The range must lie in one region (ENOENT otherwise).
     Result<void> reset(PageRange range) noexcept;
@@ -104,7 +117,12 @@ class WatchSet {
   private:
     class Writer;
 
-    Result<void> enter() noexcept;
+    Result<void> enter() noexcept
+    {
+        if (fork_page_.inherited()) [[unlikely]]
+            return recover_after_fork();
+        return {};
+    }
     Result<void> recover_after_fork() noexcept;
     Result<Region> region_of(PageRange range) const noexcept;
     Result<void> remove(PageRange range) noexcept;
@@ -114,7 +132,8 @@ class WatchSet {
                                      std::span<backend::Run> runs) noexcept;
     // Output is where found pages go: addresses or runs (watch_set.cpp).
     template<typename Output>
-    Result<std::size_t> get_into(PageRange range, bool reset, Output output) noexcept;
+    Result<std::size_t> get_into(const Region& region, PageRange range, bool reset,
+                                 Output output) noexcept;
     template<typename Output>
     Result<void> scan_into(PageRange range, const Region& region, bool reset,
                            Output& output) noexcept;

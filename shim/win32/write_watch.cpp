@@ -39,14 +39,16 @@ template<typename T> void write_unaligned(T* to, T value) noexcept
 }
 
 // For an array that is not aligned: in pieces, through one that is.
-Result<std::size_t> get_misaligned(core::WatchSet& watches, PageRange range, bool reset,
-                                   void** addresses, std::size_t entries) noexcept
+Result<std::size_t> get_misaligned(core::WatchSet& watches, const core::Region& region,
+                                   PageRange range, bool reset, void** addresses,
+                                   std::size_t entries) noexcept
 {
     std::array<std::uintptr_t, 256> piece;
     std::size_t count = 0;
     while (!range.empty() && count < entries) {
         const auto found = watches.get(
-            range, reset, std::span(piece).first(std::min(piece.size(), entries - count)));
+            region, range, reset,
+            std::span<std::uintptr_t>(piece).first(std::min(piece.size(), entries - count)));
         if (!found)
             return found;
         if (*found == 0)
@@ -72,6 +74,14 @@ std::optional<PageRange> pages_of(const void* base, SIZE_T size) noexcept
 NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_T size,
                          void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept
 {
+    return get_write_watch(watches, watches.find(reinterpret_cast<std::uintptr_t>(base)), flags,
+                           base, size, addresses, count, granularity);
+}
+
+NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Region>& region,
+                         ULONG flags, void* base, SIZE_T size, void** addresses, ULONG_PTR* count,
+                         ULONG* granularity) noexcept
+{
     if (count == nullptr || granularity == nullptr)
         return status_access_violation;
     const ULONG_PTR capacity = read_unaligned(count);
@@ -82,10 +92,7 @@ NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_
     if (addresses == nullptr)
         return status_access_violation;
     const auto range = pages_of(base, size);
-    if (!range)
-        return status_invalid_parameter;
-    const auto region = watches.find(range->start);
-    if (!region || !region->range.contains(*range))
+    if (!range || !region || !region->range.contains(*range))
         return status_invalid_parameter;
 
     const std::size_t entries = std::min<std::size_t>(capacity, range->pages());
@@ -95,10 +102,10 @@ NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_
 
     const bool reset = (flags & WRITE_WATCH_FLAG_RESET) != 0;
     const bool aligned = reinterpret_cast<std::uintptr_t>(addresses) % sizeof(void*) == 0;
-    const auto found =
-        aligned
-            ? watches.get(*range, reset, {reinterpret_cast<std::uintptr_t*>(addresses), entries})
-            : get_misaligned(watches, *range, reset, addresses, entries);
+    const std::span pages(reinterpret_cast<std::uintptr_t*>(addresses), entries);
+    const auto found = aligned
+                           ? watches.get(*region, *range, reset, pages)
+                           : get_misaligned(watches, *region, *range, reset, addresses, entries);
     if (!found)
         return from_errno(found.error().code);
     write_unaligned(granularity, static_cast<ULONG>(page_size));

@@ -21,6 +21,12 @@ namespace writewatch::win32 {
 // half.
 std::optional<PageRange> pages_of(const void* base, SIZE_T size) noexcept;
 
+// `region`: what watches.find answers for the page of `base`; a host that must know beforehand
+// whether the address is ours has it already.
+NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Region>& region,
+                         ULONG flags, void* base, SIZE_T size, void** addresses, ULONG_PTR* count,
+                         ULONG* granularity) noexcept;
+
 NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_T size,
                          void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept;
 
