@@ -36,7 +36,7 @@ stock_image()
 {
     local series=$1 directory=$kernel_cache/images/debian-$1 package deb
     if [ ! -e "$directory/vmlinuz" ]; then
-        package=$(apt-cache pkgnames "linux-image-$series" | grep -E "^linux-image-${series}[.0-9+-].*cloud-amd64\$" |
+        package=$(apt-cache pkgnames "linux-image-$series" | grep -E "^linux-image-${series//./[.]}[.][0-9].*cloud-amd64\$" |
             sort -V | tail -n 1)
         [ -n "$package" ] || die "apt knows no linux-image-$series…cloud-amd64 (is apt-get update needed?)"
         note "downloading $package"
