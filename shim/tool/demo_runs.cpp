@@ -99,14 +99,16 @@ std::vector<std::string> operator+(std::vector<std::string> left,
 // The first line of `text` that contains `words`, from there on.
 std::string line_with(const std::string& text, const char* words)
 {
-    const std::size_t begin = text.find(words);
+    const std::size_t begin = words ? text.find(words) : std::string::npos;
     if (begin == std::string::npos)
         return {};
     return text.substr(begin, text.find_first_of("\r\n", begin) - begin);
 }
 
+// `tracker_line`: how the line begins in which writewatch says that it is on; null where it must
+// not be.
 void execute(DemoRun& run, const std::vector<std::string>& command, const Environment& environment,
-             const DemoOptions& options)
+             const DemoOptions& options, const char* tracker_line)
 {
     // Progress for a person; a log or a program reads the result only.
     if (!options.json && isatty(STDERR_FILENO))
@@ -119,7 +121,7 @@ void execute(DemoRun& run, const std::vector<std::string>& command, const Enviro
         run.remedy = "a smaller --heap, or a longer --timeout";
         return;
     }
-    run.active = line_with(child.err, "writewatch: select: ");
+    run.active = line_with(child.err, tracker_line);
     run.result = nlohmann::json::parse(child.out, nullptr, false);
     if (run.result.is_discarded())
         run.result = nullptr;
@@ -159,7 +161,7 @@ void run_under_wine(DemoRun& stock, DemoRun& tracked, const fs::path& self,
     // Stock is stock, also where this command itself runs under `writewatch run`.
     Environment stock_environment = wine_environment(prefix);
     stock_environment["WRITEWATCH_DISABLE"] = "1";
-    execute(stock, command, stock_environment, options);
+    execute(stock, command, stock_environment, options, nullptr);
 
     if (const auto report = backend::probe_pagemap_scan(); !report.pagemap_scan) {
         tracked.reason = "this kernel cannot track writes: " + report.reason;
@@ -176,7 +178,7 @@ void run_under_wine(DemoRun& stock, DemoRun& tracked, const fs::path& self,
     // As a user would: with the same command.
     execute(tracked,
             std::vector<std::string>{self.string(), "run", "--log", "info", "--"} + command,
-            environment, options);
+            environment, options, "writewatch: wine: active: ");
     if (!tracked.failed && tracked.active.empty()) {
         tracked.failed = true;
         tracked.reason = "writewatch did not become active in Wine";
@@ -193,7 +195,7 @@ void run_natively(DemoRun& native, const fs::path& self, const DemoOptions& opti
         return;
     }
     execute(native, std::vector<std::string>{program->string()} + collector_options(options),
-            {{"WRITEWATCH_LOG", "info"}}, options);
+            {{"WRITEWATCH_LOG", "info"}}, options, "writewatch: select: ");
 }
 
 } // namespace
