@@ -59,8 +59,12 @@ void print_text(const Findings& findings)
 {
     std::printf("writewatch %s, kernel %s\n\n", version, kernel_release().c_str());
     for (const backend::Capability& capability : findings.probe.capabilities) {
-        std::printf("%-15s %-4s %s\n", std::string(capability.name).c_str(),
-                    capability.supported ? "yes" : "NO", std::string(capability.how).c_str());
+        // Without an errno it was not tried.
+        const char* const verdict = capability.supported    ? "yes"
+                                    : capability.error != 0 ? "NO"
+                                                            : "-";
+        std::printf("%-15s %-4s %s\n", std::string(capability.name).c_str(), verdict,
+                    std::string(capability.how).c_str());
         if (!capability.supported)
             std::printf("%-20s %s\n", "", capability.reason.c_str());
     }

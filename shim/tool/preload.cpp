@@ -17,7 +17,7 @@ constexpr const char* library_name = "libwritewatch-wine.so";
 // library instead of complaining about the 64-bit one.
 std::string preload_entry(const fs::path& file)
 {
-    const std::string text = file.string();
+    std::string text = file.string();
     const std::string multiarch = "/lib/x86_64-linux-gnu/";
     const std::size_t at = text.rfind(multiarch);
     if (at == std::string::npos)

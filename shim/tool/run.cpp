@@ -108,6 +108,7 @@ bool can_append(const std::string& path)
 int execute(const std::vector<std::string>& command)
 {
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const std::string& argument : command)
         arguments.push_back(const_cast<char*>(argument.c_str())); // execvp(3) does not write
     arguments.push_back(nullptr);

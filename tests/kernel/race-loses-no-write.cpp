@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t page_count = 256;
 constexpr std::size_t writer_count = 2;
+constexpr int writes_per_round = 400;
 constexpr int seconds = 4;
 
 // One word per page is enough to see a lost write.
@@ -49,7 +50,7 @@ int main()
             barrier.arrive_and_wait();
             if (stop)
                 return;
-            for (int i = 0; i < 1500; ++i) {
+            for (int i = 0; i < writes_per_round; ++i) {
                 const std::size_t page =
                     random() % (page_count / writer_count) * writer_count + self;
                 const unsigned kind = random() % 64;
@@ -65,7 +66,7 @@ int main()
                 __atomic_store_n(reinterpret_cast<std::uint64_t*>(memory.page(page)), value,
                                  __ATOMIC_RELAXED);
             }
-            writes += 1500;
+            writes += writes_per_round;
             --writing;
             barrier.arrive_and_wait();
         }
@@ -103,8 +104,8 @@ int main()
     while (std::time(nullptr) < end && failures == 0) {
         writing = writer_count;
         barrier.arrive_and_wait();
-        while (writing != 0)
-            collect(lengths[rounds % 3]);
+        for (std::size_t call = rounds; writing != 0; ++call)
+            collect(lengths[call % 3]);
         barrier.arrive_and_wait();
         collect(512);
         std::size_t lost = 0;
