@@ -72,7 +72,7 @@ struct {
     MS_ABI NTSTATUS (*protect_virtual_memory)(HANDLE, void**, SIZE_T*, ULONG, ULONG*);
     MS_ABI NTSTATUS (*set_information_virtual_memory)(HANDLE, ULONG, ULONG_PTR, const MemoryRange*,
                                                       void*, ULONG);
-    MS_ABI NTSTATUS (*query_information_process)(HANDLE, ULONG, void*, ULONG, ULONG*);
+    MS_ABI NTSTATUS (*compare_objects)(HANDLE, HANDLE);
 } ms_wine;
 
 NTSTATUS call_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
@@ -118,11 +118,9 @@ NTSTATUS call_set_information_virtual_memory(HANDLE process, ULONG information_c
                                                   information, size);
 }
 
-NTSTATUS call_query_information_process(HANDLE process, ULONG information_class, void* information,
-                                        ULONG size, ULONG* returned)
+NTSTATUS call_compare_objects(HANDLE first, HANDLE second)
 {
-    return ms_wine.query_information_process(process, information_class, information, size,
-                                             returned);
+    return ms_wine.compare_objects(first, second);
 }
 
 template<typename Function>
@@ -140,7 +138,7 @@ template<typename Functions> void set_all(Functions& to, const ExportAddresses& 
     set(to.free_virtual_memory, from, Export::free_virtual_memory);
     set(to.protect_virtual_memory, from, Export::protect_virtual_memory);
     set(to.set_information_virtual_memory, from, Export::set_information_virtual_memory);
-    set(to.query_information_process, from, Export::query_information_process);
+    set(to.compare_objects, from, Export::compare_objects);
 }
 
 template<typename Function> std::uintptr_t address(Function* function)
@@ -166,7 +164,7 @@ WineFunctions make_wine_functions(const ExportAddresses& addresses,
     functions.free_virtual_memory = call_free_virtual_memory;
     functions.protect_virtual_memory = call_protect_virtual_memory;
     functions.set_information_virtual_memory = call_set_information_virtual_memory;
-    functions.query_information_process = call_query_information_process;
+    functions.compare_objects = call_compare_objects;
     return functions;
 }
 
@@ -192,7 +190,7 @@ std::uintptr_t hook_for(Export function, CallingConvention convention) noexcept
     case Export::set_information_virtual_memory:
         return microsoft ? address(ms_set_information_virtual_memory)
                          : address(hook_set_information_virtual_memory);
-    case Export::query_information_process:
+    case Export::compare_objects:
     case Export::count:
         break;
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The system calls that begin, end and latch a watch. Only calls for the current process by its
-// pseudo handle are looked at: Wine runs the others as an APC in the target, straight in its own
-// functions, and what those do to our regions shows at mmap and munmap (mapping_hooks.cpp).
+// The system calls that begin, end and latch a watch. Allocations and releases are looked at only when
+// they name the current process by its pseudo handle: Wine runs the others as an APC in the target,
+// straight in its own functions, and what those do to our regions shows at mmap and munmap
+// (mapping_hooks.cpp).
 //
 // No lock is held across Wine's functions. What orders us against other threads is Wine's own lock,
 // seen through the addresses it gives out: a region is dropped by its id (never by address alone),
@@ -48,8 +49,7 @@ void take_back(void* base, SIZE_T size, ULONG type)
         how |= mem_preserve_placeholder;
     else
         size = 0; // all of it
-    const auto current_process = reinterpret_cast<HANDLE>(~std::uintptr_t{0});
-    (void)host->wine.free_virtual_memory(current_process, &base, &size, how);
+    (void)host->wine.free_virtual_memory(current_process(), &base, &size, how);
 }
 
 // `call(base, size, type)` is Wine's function.
@@ -141,7 +141,9 @@ NTSTATUS hook_free_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULO
 NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULONG protect,
                                      ULONG* old_protect)
 {
-    if (!is_current_process(process) || old_protect == nullptr)
+    if (old_protect == nullptr ||
+        (!is_current_process(process) &&
+         host->wine.compare_objects(process, current_process()) != win32::status_success))
         return host->wine.protect_virtual_memory(process, base, size, protect, old_protect);
 
     void* local_base = read_from_program(base);

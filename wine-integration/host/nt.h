@@ -26,22 +26,18 @@ struct MemoryRange {
 };
 static_assert(sizeof(MemoryRange) == 16);
 
-// PROCESS_BASIC_INFORMATION, and its PROCESSINFOCLASS
-inline constexpr ULONG process_basic_information = 0;
-struct ProcessBasicInformation {
-    NTSTATUS exit_status;
-    void* peb;
-    ULONG_PTR affinity;
-    LONG base_priority;
-    ULONG_PTR process_id;
-    ULONG_PTR parent_id;
-};
-static_assert(sizeof(ProcessBasicInformation) == 48);
+// What NtCompareObjects answers for handles to two objects: STATUS_NOT_SAME_OBJECT
+inline constexpr NTSTATUS status_not_same_object = static_cast<NTSTATUS>(0xC00001AC);
 
 // The pseudo handle: all bits set.
+inline HANDLE current_process()
+{
+    return reinterpret_cast<HANDLE>(~std::uintptr_t{0});
+}
+
 inline bool is_current_process(HANDLE process)
 {
-    return reinterpret_cast<std::uintptr_t>(process) == ~std::uintptr_t{0};
+    return process == current_process();
 }
 
 } // namespace writewatch::wine

@@ -13,27 +13,18 @@ namespace writewatch::wine {
 
 namespace {
 
-ULONG_PTR process_id(HANDLE process)
-{
-    ProcessBasicInformation information{};
-    const NTSTATUS status = host->wine.query_information_process(
-        process, process_basic_information, &information, sizeof(information), nullptr);
-    return status == win32::status_success ? information.process_id : 0;
-}
-
-// Wine's own functions act on the calling process whatever the handle says, so a real handle to it
-// works there, and must work here. Another process's handle must not reset our pages.
-bool is_this_process(HANDLE process)
-{
-    if (is_current_process(process))
-        return true;
-    const ULONG_PTR id = process_id(process);
-    return id != 0 && id == process_id(reinterpret_cast<HANDLE>(~std::uintptr_t{0}));
-}
-
 bool is_watched(const void* address)
 {
     return host->watches.find(reinterpret_cast<std::uintptr_t>(address)).has_value();
+}
+
+// Whose watches a call is about. Wine's own functions act on the calling process whatever the
+// handle says, so a real handle to it works there, and must work here. Another process's handle
+// must not reset our pages; what is no handle is an error.
+NTSTATUS identify(HANDLE process)
+{
+    return is_current_process(process) ? win32::status_success
+                                       : host->wine.compare_objects(process, current_process());
 }
 
 } // namespace
@@ -41,16 +32,22 @@ bool is_watched(const void* address)
 NTSTATUS hook_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
                               void** addresses, ULONG_PTR* count, ULONG* granularity)
 {
-    if (!is_watched(base) || !is_this_process(process))
+    const NTSTATUS owner = is_watched(base) ? identify(process) : status_not_same_object;
+    if (owner == status_not_same_object)
         return host->wine.get_write_watch(process, flags, base, size, addresses, count,
                                           granularity);
+    if (owner != win32::status_success)
+        return owner;
     return win32::get_write_watch(host->watches, flags, base, size, addresses, count, granularity);
 }
 
 NTSTATUS hook_reset_write_watch(HANDLE process, void* base, SIZE_T size)
 {
-    if (!is_watched(base) || !is_this_process(process))
+    const NTSTATUS owner = is_watched(base) ? identify(process) : status_not_same_object;
+    if (owner == status_not_same_object)
         return host->wine.reset_write_watch(process, base, size);
+    if (owner != win32::status_success)
+        return owner;
     return win32::reset_write_watch(host->watches, base, size);
 }
 

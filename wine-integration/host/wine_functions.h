@@ -23,7 +23,7 @@ using FreeVirtualMemory = NTSTATUS(HANDLE, void**, SIZE_T*, ULONG);
 using ProtectVirtualMemory = NTSTATUS(HANDLE, void**, SIZE_T*, ULONG, ULONG*);
 using SetInformationVirtualMemory = NTSTATUS(HANDLE, ULONG, ULONG_PTR, const MemoryRange*, void*,
                                              ULONG);
-using QueryInformationProcess = NTSTATUS(HANDLE, ULONG, void*, ULONG, ULONG*);
+using CompareObjects = NTSTATUS(HANDLE, HANDLE);
 using Mmap = void*(void*, std::size_t, int, int, int, off_t);
 using Munmap = int(void*, std::size_t);
 
@@ -35,7 +35,7 @@ struct WineFunctions {
     FreeVirtualMemory* free_virtual_memory = nullptr;
     ProtectVirtualMemory* protect_virtual_memory = nullptr;
     SetInformationVirtualMemory* set_information_virtual_memory = nullptr;
-    QueryInformationProcess* query_information_process = nullptr;
+    CompareObjects* compare_objects = nullptr;
     Mmap* mmap = nullptr;
     Munmap* munmap = nullptr;
 };
@@ -49,7 +49,7 @@ enum class Export : std::uint8_t {
     free_virtual_memory,
     protect_virtual_memory,
     set_information_virtual_memory,
-    query_information_process, // used, not replaced
+    compare_objects, // used, not replaced
     count
 };
 inline constexpr std::size_t export_count = static_cast<std::size_t>(Export::count);
@@ -63,7 +63,7 @@ inline constexpr std::array<const char*, export_count> export_names{
     "NtFreeVirtualMemory",
     "NtProtectVirtualMemory",
     "NtSetInformationVirtualMemory",
-    "NtQueryInformationProcess",
+    "NtCompareObjects",
 };
 
 using ExportAddresses = std::array<std::uintptr_t, export_count>;

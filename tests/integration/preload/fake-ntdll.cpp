@@ -126,7 +126,7 @@ NTAPI Status NtSetInformationVirtualMemory(void*, unsigned, std::size_t, const v
     return invalid_parameter;
 }
 
-EXPORT NTAPI Status NtQueryInformationProcess(void*, unsigned, void*, unsigned, unsigned*)
+EXPORT NTAPI Status NtCompareObjects(void*, void*)
 {
     return invalid_parameter;
 }

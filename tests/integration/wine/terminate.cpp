@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// TerminateThread ends a thread by pthread_exit in a signal handler, at any instruction: also
-// inside our calls. The process goes on, and so does tracking.
+// terminate get|reset: TerminateThread ends a thread by pthread_exit in a signal handler, at any
+// instruction: also inside our calls. The process goes on, and so does tracking.
 #include "check.h"
 
 #include <atomic>
@@ -29,15 +29,12 @@ DWORD WINAPI get_forever(void*)
     }
 }
 
-DWORD WINAPI allocate_forever(void*)
+DWORD WINAPI reset_forever(void*)
 {
     for (;;) {
-        volatile char* p = allocate_watched(4);
-        p[0] = 1;
-        DWORD old = 0;
-        VirtualProtect(unqualified(p), page, PAGE_READONLY, &old);
-        VirtualFree(unqualified(p), 0, MEM_DECOMMIT);
-        VirtualFree(unqualified(p), 0, MEM_RELEASE);
+        for (SIZE_T i = 0; i < 128; i += 2)
+            shared[i * page] = 1;
+        ResetWriteWatch(unqualified(shared), 128 * page);
         ++calls;
     }
 }
@@ -51,7 +48,7 @@ int main(int argc, char** argv)
     shared = allocate_watched(pages);
     for (int i = 0; i < rounds; ++i) {
         const unsigned long before = calls;
-        HANDLE thread = CreateThread(nullptr, 0, what == "get" ? get_forever : allocate_forever,
+        HANDLE thread = CreateThread(nullptr, 0, what == "get" ? get_forever : reset_forever,
                                      nullptr, 0, nullptr);
         CHECK(thread != nullptr);
         while (calls < before + 2 + static_cast<unsigned long>(i % 5))
