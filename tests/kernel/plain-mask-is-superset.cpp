@@ -17,11 +17,11 @@ int main()
     memory.advise(MADV_NOHUGEPAGE);
     tracker.watch(memory);
 
-    const char* const given = std::getenv("WRITEWATCH_TEST_SEED");
+    const char* const given = std::getenv("WRITEWATCH_SEED");
     const std::uint32_t seed = given != nullptr
                                    ? static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10))
                                    : std::random_device{}();
-    note("seed %u (WRITEWATCH_TEST_SEED repeats it)", seed);
+    note("seed %u (WRITEWATCH_SEED repeats it)", seed);
     std::mt19937 random(seed);
     const auto below = [&](std::size_t limit) { return random() % limit; };
 
