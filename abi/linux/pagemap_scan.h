@@ -20,10 +20,10 @@ struct page_region {
 };
 
 struct pm_scan_arg {
-    std::uint64_t size;  // of this struct, exactly
-    std::uint64_t flags; // pm_scan_*
-    std::uint64_t start; // page-aligned
-    std::uint64_t end;   // rounded up to a page by the kernel
+    std::uint64_t size;     // of this struct, exactly
+    std::uint64_t flags;    // pm_scan_*
+    std::uint64_t start;    // page-aligned
+    std::uint64_t end;      // rounded up to a page by the kernel
     std::uint64_t walk_end; // out: where the walk stopped
     std::uint64_t vec;      // address of page_region[vec_len], or 0
     std::uint64_t vec_len;

@@ -51,8 +51,8 @@ void print_head()
 std::string cell(const Column& column, double value, double baseline)
 {
     char text[40];
-    const int length = std::snprintf(text, sizeof text, "%.*f %s", column.digits, value / column.scale,
-                               column.unit);
+    const int length = std::snprintf(text, sizeof text, "%.*f %s", column.digits,
+                                     value / column.scale, column.unit);
     if (baseline > 0 && value > 0) {
         const double ratio = baseline / value;
         std::snprintf(text + length, sizeof text - static_cast<std::size_t>(length), " %.*fx",

@@ -15,9 +15,9 @@
  * set of headers calls the same functions. x86-64 only.
  *
  * All functions are thread-safe. GetWriteWatch, ResetWriteWatch and their Nt counterparts take no
- * lock and allocate nothing: a thread may be stopped anywhere in them without blocking another. None
- * is async-signal-safe for a signal that interrupts VirtualAlloc, VirtualFree or VirtualProtect.
- * What differs from Windows is listed in docs/deviations.md.
+ * lock and allocate nothing: a thread may be stopped anywhere in them without blocking another.
+ * None is async-signal-safe for a signal that interrupts VirtualAlloc, VirtualFree or
+ * VirtualProtect. What differs from Windows is listed in docs/deviations.md.
  */
 #ifndef WRITEWATCH_WIN32_H
 #define WRITEWATCH_WIN32_H
@@ -164,10 +164,10 @@ typedef LONG NTSTATUS;
  * \param base         any address in a MEM_WRITE_WATCH allocation; rounded down to a page
  * \param size         bytes; base + size is rounded up to a page and must not leave the allocation
  * \param addresses    the caller's array; receives page addresses, ascending
- * \param count        in: entries the array holds; out: entries written. Entries beyond are untouched
- * \param granularity  out: the page size in bytes
- * \returns 0, or ~0u with GetLastError() (see NtGetWriteWatch for the order of checks):
- *          ERROR_NOACCESS, ERROR_INVALID_PARAMETER, ERROR_NOT_ENOUGH_MEMORY. A failed call changes nothing.
+ * \param count        in: entries the array holds; out: entries written. Entries beyond are
+ * untouched \param granularity  out: the page size in bytes \returns 0, or ~0u with GetLastError()
+ * (see NtGetWriteWatch for the order of checks): ERROR_NOACCESS, ERROR_INVALID_PARAMETER,
+ * ERROR_NOT_ENOUGH_MEMORY. A failed call changes nothing.
  */
 UINT WINAPI GetWriteWatch(DWORD flags, LPVOID base, SIZE_T size, LPVOID* addresses,
                           ULONG_PTR* count, ULONG* granularity);
@@ -186,7 +186,8 @@ UINT WINAPI ResetWriteWatch(LPVOID base, SIZE_T size);
  *
  * Reservations start at multiples of 64 KiB. MEM_RESET drops the contents lazily, as Windows may.
  * \returns the address, or NULL: ERROR_INVALID_PARAMETER, ERROR_INVALID_ADDRESS (the range is not
- *          free, or not reserved), ERROR_NOT_ENOUGH_MEMORY (memory, or the kernel's vm.max_map_count).
+ *          free, or not reserved), ERROR_NOT_ENOUGH_MEMORY (memory, or the kernel's
+ * vm.max_map_count).
  */
 LPVOID WINAPI VirtualAlloc(LPVOID base, SIZE_T size, DWORD type, DWORD protect);
 
@@ -198,9 +199,9 @@ LPVOID WINAPI VirtualAlloc(LPVOID base, SIZE_T size, DWORD type, DWORD protect);
 BOOL WINAPI VirtualFree(LPVOID base, SIZE_T size, DWORD type);
 
 /**
- * \brief Changes the protection of committed pages. Neither sets nor clears written state; pages that
- *        are written at this moment stay reported, even after a decommit, until reset (as on Windows).
- * \param old_protect  receives the first page's previous protection; must not be NULL
+ * \brief Changes the protection of committed pages. Neither sets nor clears written state; pages
+ * that are written at this moment stay reported, even after a decommit, until reset (as on
+ * Windows). \param old_protect  receives the first page's previous protection; must not be NULL
  */
 BOOL WINAPI VirtualProtect(LPVOID base, SIZE_T size, DWORD protect, LPDWORD old_protect);
 

@@ -9,22 +9,22 @@
  *     ...
  *     long n = ww_collect(tracker, heap, heap_size, WW_RESET, pages, capacity);
  *
- * Works on any mapping of the calling process: private anonymous memory (what malloc and mmap give) at
- * no cost up front; files, shared memory and hugetlb by arming every page when they are watched.
- * What counts as written: every store by a CPU through this process's mappings, and every copy into them by a
- * system call of this process (read, recv). What does not, and what is reported that was not
- * written: docs/deviations.md.
+ * Works on any mapping of the calling process: private anonymous memory (what malloc and mmap give)
+ * at no cost up front; files, shared memory and hugetlb by arming every page when they are watched.
+ * What counts as written: every store by a CPU through this process's mappings, and every copy into
+ * them by a system call of this process (read, recv). What does not, and what is reported that was
+ * not written: docs/deviations.md.
  *
  * Errors: functions return 0 or a count, or -errno; nothing is reported through errno itself. Every
  * function may answer -EINVAL for a NULL tracker, a misaligned start, an empty or wrapping range.
  * Ranges: start is a multiple of the page size (4096); sizes are in bytes and rounded up to pages.
  *
- * Threads: every function may be called by any thread at any time, except ww_close, which must be the
- * last. ww_collect, ww_collect_ranges and ww_reset take no lock, allocate nothing and are
+ * Threads: every function may be called by any thread at any time, except ww_close, which must be
+ * the last. ww_collect, ww_collect_ranges and ww_reset take no lock, allocate nothing and are
  * async-signal-safe: a thread may be suspended or killed in them at any point.
  *
- * fork: a child may go on using an inherited tracker; at its first call every page that was populated at the
- * fork reads as written. Trackers do not survive exec.
+ * fork: a child may go on using an inherited tracker; at its first call every page that was
+ * populated at the fork reads as written. Trackers do not survive exec.
  */
 #ifndef WRITEWATCH_WRITEWATCH_H
 #define WRITEWATCH_WRITEWATCH_H
@@ -47,7 +47,8 @@ const char* ww_version_string(void);
 
 typedef struct ww_tracker ww_tracker;
 
-/** \brief Options of ww_open. Set size to sizeof(struct ww_options) and the rest to 0 for defaults. */
+/** \brief Options of ww_open. Set size to sizeof(struct ww_options) and the rest to 0 for defaults.
+ */
 struct ww_options {
     size_t size;
     /** "auto", "pagemap-scan", "mprotect"; NULL: what WRITEWATCH_BACKEND says, else auto. */
@@ -58,9 +59,9 @@ struct ww_options {
  * \brief Opens a tracker.
  * \param options  NULL for defaults
  * \param tracker  receives it; the caller closes it with ww_close
- * \returns 0; -EINVAL (unknown backend, options of another size); what the probe of the named backend
- *          met (-EPERM: userfaultfd is forbidden; -ENOTTY: no PAGEMAP_SCAN); -ENOMEM. A backend that was
- *          asked for by name is never replaced by another.
+ * \returns 0; -EINVAL (unknown backend, options of another size); what the probe of the named
+ * backend met (-EPERM: userfaultfd is forbidden; -ENOTTY: no PAGEMAP_SCAN); -ENOMEM. A backend that
+ * was asked for by name is never replaced by another.
  */
 int ww_open(const struct ww_options* options, ww_tracker** tracker);
 
@@ -74,8 +75,8 @@ const char* ww_backend(const ww_tracker* tracker);
 /** \brief Why not the better backend; "" when it is the best. Valid until ww_close. */
 const char* ww_backend_reason(const ww_tracker* tracker);
 
-/** ww_watch: the caller promises that the range is private anonymous memory and not yet populated, as
- *  fresh from mmap. Saves reading /proc/self/maps. */
+/** ww_watch: the caller promises that the range is private anonymous memory and not yet populated,
+ * as fresh from mmap. Saves reading /proc/self/maps. */
 #define WW_FRESH 1u
 
 /**
@@ -84,9 +85,10 @@ const char* ww_backend_reason(const ww_tracker* tracker);
  * Private anonymous memory gets MADV_NOHUGEPAGE: one write to a huge page would report 512 pages.
  * With the mprotect backend the program must not mprotect the range itself.
  * \param flags  0 or WW_FRESH
- * \returns 0; -EEXIST (part of it is watched); -ENOMEM (part of it is not mapped, or no memory); -EBUSY
- *          (another userfaultfd has it); -EPERM (it can never be written); -EINVAL (hugetlb: not
- *          aligned to its page size or mixed with other memory; mprotect: pages of different protection).
+ * \returns 0; -EEXIST (part of it is watched); -ENOMEM (part of it is not mapped, or no memory);
+ * -EBUSY (another userfaultfd has it); -EPERM (it can never be written); -EINVAL (hugetlb: not
+ *          aligned to its page size or mixed with other memory; mprotect: pages of different
+ * protection).
  */
 int ww_watch(ww_tracker* tracker, void* start, size_t bytes, unsigned flags);
 
@@ -98,17 +100,16 @@ int ww_watch(ww_tracker* tracker, void* start, size_t bytes, unsigned flags);
 int ww_unwatch(ww_tracker* tracker, void* start, size_t bytes);
 
 /**
- * \brief After a watched range was replaced by fresh private anonymous memory (mmap with MAP_FIXED):
- *        watches the new memory; it is clean. Without this call pagemap-scan notices the loss at the next
- *        collect and reports whatever is populated there; mprotect does not notice it.
+ * \brief After a watched range was replaced by fresh private anonymous memory (mmap with
+ * MAP_FIXED): watches the new memory; it is clean. Without this call pagemap-scan notices the loss
+ * at the next collect and reports whatever is populated there; mprotect does not notice it.
  * \returns 0, or as ww_watch.
  */
 int ww_rearm(ww_tracker* tracker, void* start, size_t bytes);
 
 /**
- * \brief Keeps what is written now reported until it is reset, even if the contents are dropped meanwhile
- *        (MADV_DONTNEED alone makes pages clean).
- * \returns 0; -ENOMEM.
+ * \brief Keeps what is written now reported until it is reset, even if the contents are dropped
+ * meanwhile (MADV_DONTNEED alone makes pages clean). \returns 0; -ENOMEM.
  */
 int ww_latch(ww_tracker* tracker, void* start, size_t bytes);
 
@@ -121,10 +122,10 @@ int ww_latch(ww_tracker* tracker, void* start, size_t bytes);
  * \param pages     receives page addresses, ascending; must not be NULL
  * \param capacity  entries that \p pages holds, at least 1
  * \returns the number of entries written: less than capacity when all were found; with exactly
- *          capacity there may be more, from the last one's next page on. -ENOENT: the range does not lie in
- *          one watched region; -EINVAL (or it cuts a hugetlb region, which is asked about as a whole);
- *          -ENOMEM; -EIO. After an error nothing was lost: pages that were
- *          reset before it are reported again.
+ *          capacity there may be more, from the last one's next page on. -ENOENT: the range does
+ * not lie in one watched region; -EINVAL (or it cuts a hugetlb region, which is asked about as a
+ * whole); -ENOMEM; -EIO. After an error nothing was lost: pages that were reset before it are
+ * reported again.
  */
 long ww_collect(ww_tracker* tracker, const void* start, size_t bytes, unsigned flags, void** pages,
                 size_t capacity);
@@ -146,11 +147,11 @@ int ww_reset(ww_tracker* tracker, void* start, size_t bytes);
 
 /** \brief One thing a backend needs of the kernel. */
 struct ww_capability {
-    char name[24];     /**< "userfaultfd", "wp-async", "pagemap", "pagemap-scan", "tracking", … */
-    int supported;     /**< 0 or 1 */
-    int error;         /**< errno of what was tried, 0 when supported or not tried */
-    char how[64];      /**< what was tried */
-    char reason[232];  /**< when not supported: what failed and what can be done; else "" */
+    char name[24];    /**< "userfaultfd", "wp-async", "pagemap", "pagemap-scan", "tracking", … */
+    int supported;    /**< 0 or 1 */
+    int error;        /**< errno of what was tried, 0 when supported or not tried */
+    char how[64];     /**< what was tried */
+    char reason[232]; /**< when not supported: what failed and what can be done; else "" */
 };
 
 /**
