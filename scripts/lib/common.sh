@@ -49,15 +49,17 @@ show_help()
 }
 
 # configure DIRECTORY [MESON OPTIONS]: sets up a build directory, or changes the options of one that is
-# set up.
+# set up. Packages installed since then may offer what was missing before (a compiler for Windows).
 configure()
 {
     local directory=$1
     shift
-    if [ -f "$directory/build.ninja" ]; then
-        [ $# -eq 0 ] || meson configure "$directory" "$@" >&2
-    else
+    if [ ! -f "$directory/build.ninja" ]; then
         meson setup "$directory" "$root" "$@" >&2
+    elif [ /var/lib/dpkg/status -nt "$directory/build.ninja" ]; then
+        meson setup --reconfigure "$directory" "$root" "$@" >&2
+    elif [ $# -gt 0 ]; then
+        meson configure "$directory" "$@" >&2
     fi
 }
 
