@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace writewatch::sys {
 
@@ -127,7 +129,9 @@ void back_off(unsigned attempt) noexcept
     } else {
         // The holder may have a lower real-time priority than we: yielding would not let it run.
         const timespec pause{.tv_sec = 0, .tv_nsec = 50'000};
-        nanosleep(&pause, nullptr);
+        // Not nanosleep(3): that is a point of cancellation, and readers must be able to be ended
+        // anywhere (Wine's TerminateThread) without an exception table in the way.
+        ::syscall(SYS_nanosleep, &pause, nullptr);
     }
 }
 

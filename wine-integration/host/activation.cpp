@@ -22,8 +22,6 @@
 
 namespace writewatch::wine {
 
-Host* host = nullptr;
-
 namespace {
 
 // Why Wine stays as it is. The level says who should care: the user who turned it off does not.

@@ -6,9 +6,11 @@
 // Wine holds its lock on the address space around these calls and blocks the signals that suspend a
 // thread. Nothing here calls back into Wine, and the core's lock is taken by no one who waits for
 // Wine's.
+#include "shim/sys/log.h"
 #include "wine-integration/host/hooks.h"
 #include "wine-integration/host/program_memory.h"
 #include "wine-integration/host/state.h"
+#include "wine-integration/host/uninterrupted.h"
 
 #include <cerrno>
 #include <sys/mman.h>
@@ -33,16 +35,27 @@ bool allocation_continues(int protection, int flags)
     return protection != PROT_NONE || (flags & MAP_NORESERVE) == 0;
 }
 
-void forget(PageRange range)
+Result<void> forget(PageRange range)
 {
     // Fails only for want of memory to split a region: then rather the whole of it.
-    if (host->watches.forget(range))
-        return;
-    (void)host->watches.for_each_watched(range,
-                                         [](PageRange, const core::Region& region) -> Result<void> {
-                                             host->watches.forget(region, region.range);
-                                             return {};
-                                         });
+    if (auto ok = host->watches.forget(range))
+        return ok;
+    return host->watches.for_each_watched(
+        range, [](PageRange, const core::Region& region) -> Result<void> {
+            host->watches.forget(region, region.range);
+            return {};
+        });
+}
+
+// Fresh memory is in place of watched memory, and Wine holds its lock: nobody can write to it yet.
+[[gnu::noinline]] Result<void> track_again(PageRange range, int protection) noexcept
+{
+    auto tracked = host->watches.memory_replaced(range, protection);
+    if (tracked)
+        return tracked;
+    // Pages that cannot be tracked must not read as clean: without a watch, asking fails.
+    log::error("wine", "a watch is lost: {}", describe(tracked.error()));
+    return forget(range);
 }
 
 } // namespace
@@ -55,18 +68,20 @@ void* hook_mmap(void* address, std::size_t length, int protection, int flags, in
         return result;
     }
     const PageRange range = touched_pages(result, length);
-    // Pages that can no longer be tracked must not read as clean: without a watch, asking fails.
-    if (!allocation_continues(protection, flags) ||
-        !host->watches.memory_replaced(range, protection))
-        forget(range);
+    if (is_watched(range)) [[unlikely]]
+        (void)uninterrupted([&] {
+            return allocation_continues(protection, flags) ? track_again(range, protection)
+                                                           : forget(range);
+        });
     return result;
 }
 
 int hook_munmap(void* address, std::size_t length)
 {
     const int result = host->wine.munmap(address, length);
-    if (result == 0)
-        forget(touched_pages(address, length));
+    const PageRange range = touched_pages(address, length);
+    if (result == 0 && is_watched(range)) [[unlikely]]
+        (void)uninterrupted([&] { return forget(range); });
     return result;
 }
 

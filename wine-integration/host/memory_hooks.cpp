@@ -1,44 +1,35 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The system calls that begin, end and latch a watch. Allocations and releases are looked at only when
-// they name the current process by its pseudo handle: Wine runs the others as an APC in the target,
-// straight in its own functions, and what those do to our regions shows at mmap and munmap
+// The system calls that begin, end and latch a watch. Allocations and releases are looked at only
+// when they name the current process by its pseudo handle: Wine runs the others as an APC in the
+// target, straight in its own functions, and what those do to our regions shows at mmap and munmap
 // (mapping_hooks.cpp).
 //
 // No lock is held across Wine's functions. What orders us against other threads is Wine's own lock,
 // seen through the addresses it gives out: a region is dropped by its id (never by address alone),
 // so that a late release cannot hit the next owner of the addresses. docs/wine.md argues it case by
 // case.
+#include "shim/sys/log.h"
 #include "shim/win32/status.h"
 #include "wine-integration/host/hooks.h"
 #include "wine-integration/host/program_memory.h"
 #include "wine-integration/host/state.h"
+#include "wine-integration/host/uninterrupted.h"
 
 namespace writewatch::wine {
 
 namespace {
 
-bool watch(PageRange range)
+[[gnu::noinline]] bool watch(PageRange range) noexcept
 {
     // Reserved only or committed: private anonymous memory that nothing has touched yet. A region
     // that is still there belongs to memory that Wine no longer had.
-    const backend::TrackRequest request{
-        .range = range,
-        .mode = backend::Mode::on_presence,
-        .contents = backend::Contents::empty,
-    };
-    return host->watches.watch(request, core::OnOverlap::replace).has_value();
-}
-
-bool is_watched(PageRange range)
-{
-    bool any = false;
-    (void)host->watches.for_each_watched(range,
-                                         [&](PageRange, const core::Region&) -> Result<void> {
-                                             any = true;
-                                             return fail(0, "found"); // enough
-                                         });
-    return any;
+    const auto watched = host->watches.watch(
+        {.range = range, .mode = backend::Mode::on_presence, .contents = backend::Contents::empty},
+        core::OnOverlap::replace);
+    if (!watched)
+        log::warn("wine", "cannot watch an allocation: {}", describe(watched.error()));
+    return watched.has_value();
 }
 
 // Gives memory back that cannot be watched. Nobody else knows the address yet.
@@ -77,13 +68,13 @@ template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type,
 
     const PageRange range = touched_pages(local_base, local_size);
     if (watched) {
-        if (!watch(range)) {
+        if (!uninterrupted([&] { return watch(range); })) {
             take_back(local_base, local_size, type);
             return win32::status_no_memory;
         }
-    } else {
-        // What may be left from memory that was released behind the table (mapping_hooks.cpp).
-        (void)host->watches.forget(range);
+    } else if (is_watched(range)) {
+        // Left from memory that was released behind the table (mapping_hooks.cpp).
+        (void)uninterrupted([&] { return host->watches.forget(range); });
     }
     write_to_program(base, local_base);
     write_to_program(size, local_size);
@@ -132,7 +123,10 @@ NTSTATUS hook_free_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULO
     // A decommit was seen at mmap. A release may have been as well (munmap), or left the addresses
     // in Wine's reserved area, or as a placeholder.
     if ((type & MEM_RELEASE) != 0)
-        host->watches.forget(*region, touched_pages(local_base, local_size));
+        uninterrupted([&] {
+            host->watches.forget(*region, touched_pages(local_base, local_size));
+            return true;
+        });
     write_to_program(base, local_base);
     write_to_program(size, local_size);
     return win32::status_success;

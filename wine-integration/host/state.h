@@ -18,4 +18,7 @@ struct Host {
 // Set once, before the first hook can run; never freed, since threads outlive main in Wine.
 extern Host* host;
 
+// Whether anything in the range is. Lock-free.
+bool is_watched(PageRange range) noexcept;
+
 } // namespace writewatch::wine
