@@ -3,6 +3,7 @@
 // The PAGEMAP_SCAN ioctl of /proc/PID/pagemap (Linux 6.7, include/uapi/linux/fs.h), declared in our
 // own words: Debian 12's kernel headers do not have it, and an `#ifdef PAGEMAP_SCAN` would build
 // the feature out without a word. tests/abi compares this file with newer headers where installed.
+// The types have names of our own, since newer headers put theirs into the global namespace.
 // Semantics: Documentation/admin-guide/mm/pagemap.rst; edges: docs/kernel-interface.md.
 #pragma once
 
@@ -12,20 +13,22 @@
 
 namespace writewatch::abi {
 
-// One run of adjacent pages with the same (masked) categories. `end` is exclusive.
-struct page_region {
+// struct page_region: one run of adjacent pages with the same (masked) categories. `end` is
+// exclusive.
+struct PageRegion {
     std::uint64_t start;
     std::uint64_t end;
     std::uint64_t categories;
 };
 
-struct pm_scan_arg {
+// struct pm_scan_arg
+struct PmScanArg {
     std::uint64_t size;     // of this struct, exactly
     std::uint64_t flags;    // pm_scan_*
     std::uint64_t start;    // page-aligned
     std::uint64_t end;      // rounded up to a page by the kernel
     std::uint64_t walk_end; // out: where the walk stopped
-    std::uint64_t vec;      // address of page_region[vec_len], or 0
+    std::uint64_t vec;      // address of PageRegion[vec_len], or 0
     std::uint64_t vec_len;
     std::uint64_t max_pages; // 0: no limit
     std::uint64_t category_inverted;
@@ -34,30 +37,30 @@ struct pm_scan_arg {
     std::uint64_t return_mask;
 };
 
-static_assert(sizeof(page_region) == 24);
-static_assert(offsetof(page_region, start) == 0);
-static_assert(offsetof(page_region, end) == 8);
-static_assert(offsetof(page_region, categories) == 16);
+static_assert(sizeof(PageRegion) == 24);
+static_assert(offsetof(PageRegion, start) == 0);
+static_assert(offsetof(PageRegion, end) == 8);
+static_assert(offsetof(PageRegion, categories) == 16);
 
-static_assert(sizeof(pm_scan_arg) == 96);
-static_assert(offsetof(pm_scan_arg, size) == 0);
-static_assert(offsetof(pm_scan_arg, flags) == 8);
-static_assert(offsetof(pm_scan_arg, start) == 16);
-static_assert(offsetof(pm_scan_arg, end) == 24);
-static_assert(offsetof(pm_scan_arg, walk_end) == 32);
-static_assert(offsetof(pm_scan_arg, vec) == 40);
-static_assert(offsetof(pm_scan_arg, vec_len) == 48);
-static_assert(offsetof(pm_scan_arg, max_pages) == 56);
-static_assert(offsetof(pm_scan_arg, category_inverted) == 64);
-static_assert(offsetof(pm_scan_arg, category_mask) == 72);
-static_assert(offsetof(pm_scan_arg, category_anyof_mask) == 80);
-static_assert(offsetof(pm_scan_arg, return_mask) == 88);
+static_assert(sizeof(PmScanArg) == 96);
+static_assert(offsetof(PmScanArg, size) == 0);
+static_assert(offsetof(PmScanArg, flags) == 8);
+static_assert(offsetof(PmScanArg, start) == 16);
+static_assert(offsetof(PmScanArg, end) == 24);
+static_assert(offsetof(PmScanArg, walk_end) == 32);
+static_assert(offsetof(PmScanArg, vec) == 40);
+static_assert(offsetof(PmScanArg, vec_len) == 48);
+static_assert(offsetof(PmScanArg, max_pages) == 56);
+static_assert(offsetof(PmScanArg, category_inverted) == 64);
+static_assert(offsetof(PmScanArg, category_mask) == 72);
+static_assert(offsetof(PmScanArg, category_anyof_mask) == 80);
+static_assert(offsetof(PmScanArg, return_mask) == 88);
 
 // PAGEMAP_SCAN
-inline constexpr unsigned long pagemap_scan_request = _IOWR('f', 16, pm_scan_arg);
+inline constexpr unsigned long pagemap_scan_request = _IOWR('f', 16, PmScanArg);
 static_assert(pagemap_scan_request == 0xC0606610);
 
-// pm_scan_arg::flags
+// PmScanArg::flags
 inline constexpr std::uint64_t pm_scan_wp_matching = 1u << 0;   // PM_SCAN_WP_MATCHING
 inline constexpr std::uint64_t pm_scan_check_wpasync = 1u << 1; // PM_SCAN_CHECK_WPASYNC
 

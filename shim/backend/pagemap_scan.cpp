@@ -22,11 +22,11 @@ constexpr std::size_t max_vector = 512;
 constexpr std::size_t min_skip_pages = 2048;
 
 // Runs and the kernel's regions are the same words.
-static_assert(sizeof(Run) == sizeof(abi::page_region));
-static_assert(offsetof(Run, start) == offsetof(abi::page_region, start));
-static_assert(offsetof(Run, end) == offsetof(abi::page_region, end));
+static_assert(sizeof(Run) == sizeof(abi::PageRegion));
+static_assert(offsetof(Run, start) == offsetof(abi::PageRegion, start));
+static_assert(offsetof(Run, end) == offsetof(abi::PageRegion, end));
 
-void set_vector(abi::pm_scan_arg& argument, std::span<Run> out) noexcept
+void set_vector(abi::PmScanArg& argument, std::span<Run> out) noexcept
 {
     argument.vec = reinterpret_cast<std::uintptr_t>(out.data());
     argument.vec_len = out.size();
@@ -41,9 +41,9 @@ std::size_t count_filled(std::span<const Run> out) noexcept
 
 } // namespace
 
-abi::pm_scan_arg ScanQuery::maybe_written(PageRange range) const noexcept
+abi::PmScanArg ScanQuery::maybe_written(PageRange range) const noexcept
 {
-    abi::pm_scan_arg argument{};
+    abi::PmScanArg argument{};
     argument.size = sizeof(argument);
     argument.flags = check_registration_ ? abi::pm_scan_check_wpasync : 0;
     argument.start = range.start;
@@ -53,9 +53,9 @@ abi::pm_scan_arg ScanQuery::maybe_written(PageRange range) const noexcept
     return argument;
 }
 
-abi::pm_scan_arg huge_pages_query(PageRange range, std::span<Run> out) noexcept
+abi::PmScanArg huge_pages_query(PageRange range, std::span<Run> out) noexcept
 {
-    abi::pm_scan_arg argument{};
+    abi::PmScanArg argument{};
     argument.size = sizeof(argument);
     argument.start = range.start;
     argument.end = range.end;
@@ -65,9 +65,9 @@ abi::pm_scan_arg huge_pages_query(PageRange range, std::span<Run> out) noexcept
     return argument;
 }
 
-abi::pm_scan_arg ScanQuery::written(PageRange range, Mode mode, Action action) const noexcept
+abi::PmScanArg ScanQuery::written(PageRange range, Mode mode, Action action) const noexcept
 {
-    abi::pm_scan_arg argument = maybe_written(range);
+    abi::PmScanArg argument = maybe_written(range);
     if (action == Action::reset)
         argument.flags |= abi::pm_scan_wp_matching;
     if (mode == Mode::on_presence) {
@@ -87,7 +87,7 @@ Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexc
     if (mode != Mode::on_presence || range.pages() < min_skip_pages)
         return range.start;
     Run first{};
-    abi::pm_scan_arg argument = query_.maybe_written(range);
+    abi::PmScanArg argument = query_.maybe_written(range);
     set_vector(argument, {&first, 1});
     // One page is enough: the region would otherwise grow over all written pages that follow.
     argument.max_pages = 1;
@@ -114,7 +114,7 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
     }
 
     for (;;) {
-        abi::pm_scan_arg argument =
+        abi::PmScanArg argument =
             query_.written(range, request.mode,
                            request.reset ? ScanQuery::Action::reset : ScanQuery::Action::read);
         set_vector(argument, out);
@@ -159,7 +159,7 @@ Result<void> PageScanner::reset(PageRange range, Mode mode) noexcept
         // Without a vector the kernel arms whatever has a page table in one pass: a fifth cheaper
         // than a scan with results. An untouched page beside touched ones gets a marker, which
         // reads as clean.
-        abi::pm_scan_arg argument = query_.written(range, mode, ScanQuery::Action::reset);
+        abi::PmScanArg argument = query_.written(range, mode, ScanQuery::Action::reset);
         const int answer = device_.scan(argument);
         if (answer >= 0)
             return {};

@@ -20,7 +20,7 @@ class ScanDevice {
   public:
     virtual ~ScanDevice() = default;
     // As the ioctl: the number of regions, or -errno.
-    virtual int scan(abi::pm_scan_arg& argument) noexcept = 0;
+    virtual int scan(abi::PmScanArg& argument) noexcept = 0;
 };
 
 struct PagemapScanOptions {
@@ -29,7 +29,7 @@ struct PagemapScanOptions {
     bool check_registration = false;
 };
 
-// What a scan asks the kernel about. All pm_scan_arg values come from here and huge_pages_query.
+// What a scan asks the kernel about. All PmScanArg values come from here and huge_pages_query.
 class ScanQuery {
   public:
     // `zero_page_is_clean`: a page mapped to the shared zero page was read, never written. Not so
@@ -42,9 +42,9 @@ class ScanQuery {
     enum class Action : std::uint8_t { read, reset };
 
     // Written pages of the range, by the mode's own masks.
-    abi::pm_scan_arg written(PageRange range, Mode mode, Action action) const noexcept;
+    abi::PmScanArg written(PageRange range, Mode mode, Action action) const noexcept;
     // A superset of it that the kernel answers on its fast path.
-    abi::pm_scan_arg maybe_written(PageRange range) const noexcept;
+    abi::PmScanArg maybe_written(PageRange range) const noexcept;
 
   private:
     bool zero_page_is_clean_;
@@ -52,7 +52,7 @@ class ScanQuery {
 };
 
 // Whether huge pages of any kind lie in the range: one region if so.
-abi::pm_scan_arg huge_pages_query(PageRange range, std::span<Run> out) noexcept;
+abi::PmScanArg huge_pages_query(PageRange range, std::span<Run> out) noexcept;
 
 // The result loop around the ioctl, apart from the kernel so that tests can script the answers.
 class PageScanner {
@@ -91,7 +91,7 @@ class PagemapScan final : public Backend, private ScanDevice {
         : userfaultfd_(std::move(userfaultfd)), pagemap_(std::move(pagemap)), scanner_(*this, query)
     {}
 
-    int scan(abi::pm_scan_arg& argument) noexcept override { return pagemap_.scan(argument); }
+    int scan(abi::PmScanArg& argument) noexcept override { return pagemap_.scan(argument); }
 
     sys::Userfaultfd userfaultfd_;
     sys::Pagemap pagemap_;

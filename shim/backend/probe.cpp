@@ -171,7 +171,7 @@ Result<void> ask_empty_scan()
     const auto pagemap = sys::Pagemap::open();
     if (!pagemap)
         return tl::unexpected(pagemap.error());
-    abi::pm_scan_arg argument = ScanQuery(true, false).maybe_written({});
+    abi::PmScanArg argument = ScanQuery(true, false).maybe_written({});
     if (const int answer = pagemap->scan(argument); answer < 0)
         return fail(-answer, "PAGEMAP_SCAN");
     return {};

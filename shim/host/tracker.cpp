@@ -66,7 +66,7 @@ bool has_huge_pages(PageRange range) noexcept
     if (!pagemap)
         return false;
     backend::Run run{};
-    writewatch::abi::pm_scan_arg argument = backend::huge_pages_query(range, {&run, 1});
+    writewatch::abi::PmScanArg argument = backend::huge_pages_query(range, {&run, 1});
     return pagemap->scan(argument) > 0;
 }
 

@@ -15,7 +15,7 @@ Result<Pagemap> Pagemap::open() noexcept
     return Pagemap(UniqueFd(fd));
 }
 
-int Pagemap::scan(abi::pm_scan_arg& argument) const noexcept
+int Pagemap::scan(abi::PmScanArg& argument) const noexcept
 {
     const int saved = errno; // a read of write watches must not change the program's errno
     const int answer = ::ioctl(fd_.get(), abi::pagemap_scan_request, &argument);

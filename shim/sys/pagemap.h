@@ -13,7 +13,7 @@ class Pagemap {
     static Result<Pagemap> open() noexcept;
 
     // PAGEMAP_SCAN as it is: the number of regions, or -errno. Async-signal-safe.
-    int scan(abi::pm_scan_arg& argument) const noexcept;
+    int scan(abi::PmScanArg& argument) const noexcept;
 
   private:
     explicit Pagemap(UniqueFd fd) noexcept : fd_(std::move(fd)) {}

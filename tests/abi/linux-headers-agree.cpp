@@ -24,14 +24,14 @@ int compared = 0;
 
 #ifdef PAGEMAP_SCAN
 static_assert(ours::pagemap_scan_request == PAGEMAP_SCAN);
-static_assert(sizeof(ours::page_region) == sizeof(::page_region));
-static_assert(offsetof(ours::page_region, start) == offsetof(::page_region, start));
-static_assert(offsetof(ours::page_region, end) == offsetof(::page_region, end));
-static_assert(offsetof(ours::page_region, categories) == offsetof(::page_region, categories));
-static_assert(sizeof(ours::pm_scan_arg) == sizeof(::pm_scan_arg));
+static_assert(sizeof(ours::PageRegion) == sizeof(::page_region));
+static_assert(offsetof(ours::PageRegion, start) == offsetof(::page_region, start));
+static_assert(offsetof(ours::PageRegion, end) == offsetof(::page_region, end));
+static_assert(offsetof(ours::PageRegion, categories) == offsetof(::page_region, categories));
+static_assert(sizeof(ours::PmScanArg) == sizeof(::pm_scan_arg));
 #define SAME_FIELD(field)                                                                          \
-    static_assert(offsetof(ours::pm_scan_arg, field) == offsetof(::pm_scan_arg, field) &&          \
-                  sizeof(ours::pm_scan_arg::field) == sizeof(::pm_scan_arg::field) &&              \
+    static_assert(offsetof(ours::PmScanArg, field) == offsetof(::pm_scan_arg, field) &&            \
+                  sizeof(ours::PmScanArg::field) == sizeof(::pm_scan_arg::field) &&                \
                   std::is_unsigned_v<decltype(::pm_scan_arg::field)>)
 SAME_FIELD(size);
 SAME_FIELD(flags);

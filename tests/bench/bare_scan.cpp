@@ -25,7 +25,7 @@ constexpr std::size_t page_size = 4096;
 
 BareScan::BareScan() : pagemap_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC))
 {
-    pm_scan_arg arg{};
+    PmScanArg arg{};
     arg.size = sizeof arg;
     if (pagemap_ < 0 || ioctl(pagemap_, pagemap_scan_request, &arg) < 0) {
         std::fprintf(stderr, "skipped: PAGEMAP_SCAN: %s\n", std::strerror(errno));
@@ -41,7 +41,7 @@ BareScan::~BareScan()
 std::size_t BareScan::get(void* base, std::size_t bytes, bool reset, void** addresses,
                           std::size_t capacity) const
 {
-    std::array<page_region, 512> vector;
+    std::array<PageRegion, 512> vector;
     const std::size_t pages = bytes / page_size;
     // Short ranges: the kernel allocates a buffer of the vector's length.
     const std::size_t longest = pages <= 64 ? std::min<std::size_t>(pages, 64) : vector.size();
@@ -49,7 +49,7 @@ std::size_t BareScan::get(void* base, std::size_t bytes, bool reset, void** addr
     const std::uint64_t end = start + bytes;
     std::size_t count = 0;
     while (count < capacity && start < end) {
-        pm_scan_arg arg{};
+        PmScanArg arg{};
         arg.size = sizeof arg;
         arg.flags = reset ? pm_scan_wp_matching : 0;
         arg.start = start;
@@ -67,7 +67,7 @@ std::size_t BareScan::get(void* base, std::size_t bytes, bool reset, void** addr
             std::exit(1);
         }
         for (int i = 0; i < regions; ++i) {
-            const page_region& region = vector[static_cast<std::size_t>(i)];
+            const PageRegion& region = vector[static_cast<std::size_t>(i)];
             for (std::uint64_t page = region.start; page < region.end; page += page_size)
                 addresses[count++] = reinterpret_cast<void*>(page);
         }

@@ -45,8 +45,8 @@ int main()
     // What a limit inside a huge page does.
     for (std::size_t i = 0; i < 3; ++i)
         memory.write(i * huge);
-    page_region vec[8];
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
+    PageRegion vec[8];
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
     set_vec(arg, vec, 8);
     arg.max_pages = 100;
     const int count = tracker.scan(arg);

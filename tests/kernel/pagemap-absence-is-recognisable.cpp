@@ -12,10 +12,10 @@ int main()
     const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (pagemap < 0)
         die("/proc/self/pagemap");
-    pm_scan_arg arg = scan_arg(nullptr, 0, plain);
+    PmScanArg arg = scan_arg(nullptr, 0, plain);
     const int known = ioctl(pagemap, pagemap_scan_request, &arg);
     const int known_errno = errno;
-    const int unknown = ioctl(pagemap, _IOWR('f', 99, pm_scan_arg), &arg);
+    const int unknown = ioctl(pagemap, _IOWR('f', 99, PmScanArg), &arg);
     const int unknown_errno = errno;
 
     CHECK_EQ(unknown, -1);

@@ -75,11 +75,11 @@ int main()
     for (std::size_t i = 0; i < writer_count; ++i)
         threads.emplace_back(writer, i);
 
-    page_region vec[512];
+    PageRegion vec[512];
     std::uint64_t scans = 0;
     // Copies after the reset: a write that comes later is reported again.
     const auto collect = [&](std::size_t vec_length) {
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
         set_vec(arg, vec, vec_length);
         for (;;) {
             const int count = tracker.scan(arg);

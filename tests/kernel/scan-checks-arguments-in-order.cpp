@@ -19,11 +19,11 @@ int main()
     const Memory memory(4);
     tracker.watch(memory);
     memory.write(2);
-    page_region vec[4];
+    PageRegion vec[4];
 
     const auto expect = [&](const char* what, int expected, auto change) {
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified,
-                                   pm_scan_wp_matching | pm_scan_check_wpasync);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified,
+                                 pm_scan_wp_matching | pm_scan_check_wpasync);
         set_vec(arg, vec, 4);
         arg.walk_end = sentinel;
         change(arg);
@@ -37,43 +37,43 @@ int main()
         }
     };
 
-    expect("size one field short", EINVAL, [](pm_scan_arg& a) { a.size = 88; });
-    expect("size one field long", EINVAL, [](pm_scan_arg& a) { a.size = 104; });
-    expect("size 0", EINVAL, [](pm_scan_arg& a) { a.size = 0; });
-    expect("unknown flag", EINVAL, [](pm_scan_arg& a) { a.flags |= 1u << 2; });
-    expect("start not aligned", EINVAL, [](pm_scan_arg& a) { a.start += 1; });
-    expect("end before start", EFAULT, [](pm_scan_arg& a) { a.end = a.start - page_size; });
-    expect("kernel range", EFAULT, [](pm_scan_arg& a) {
+    expect("size one field short", EINVAL, [](PmScanArg& a) { a.size = 88; });
+    expect("size one field long", EINVAL, [](PmScanArg& a) { a.size = 104; });
+    expect("size 0", EINVAL, [](PmScanArg& a) { a.size = 0; });
+    expect("unknown flag", EINVAL, [](PmScanArg& a) { a.flags |= 1u << 2; });
+    expect("start not aligned", EINVAL, [](PmScanArg& a) { a.start += 1; });
+    expect("end before start", EFAULT, [](PmScanArg& a) { a.end = a.start - page_size; });
+    expect("kernel range", EFAULT, [](PmScanArg& a) {
         a.start = kernel_address;
         a.end = kernel_address + page_size;
     });
-    expect("length without a vector", EINVAL, [](pm_scan_arg& a) { a.vec = 0; });
-    expect("vector in the kernel", EFAULT, [](pm_scan_arg& a) { a.vec = kernel_address; });
+    expect("length without a vector", EINVAL, [](PmScanArg& a) { a.vec = 0; });
+    expect("vector in the kernel", EFAULT, [](PmScanArg& a) { a.vec = kernel_address; });
     expect("vector length that overflows", EFAULT,
-           [](pm_scan_arg& a) { a.vec_len = ~std::uint64_t{0}; });
+           [](PmScanArg& a) { a.vec_len = ~std::uint64_t{0}; });
 
     // Order: each pair has two mistakes; the errno says which is found first.
-    expect("size before range", EINVAL, [](pm_scan_arg& a) {
+    expect("size before range", EINVAL, [](PmScanArg& a) {
         a.size = 88;
         a.end = a.start - page_size;
     });
-    expect("flags before range", EINVAL, [](pm_scan_arg& a) {
+    expect("flags before range", EINVAL, [](PmScanArg& a) {
         a.flags |= 1u << 2;
         a.end = a.start - page_size;
     });
-    expect("masks before range", EINVAL, [](pm_scan_arg& a) {
+    expect("masks before range", EINVAL, [](PmScanArg& a) {
         a.return_mask |= std::uint64_t{1} << 63;
         a.end = a.start - page_size;
     });
-    expect("alignment before range", EINVAL, [](pm_scan_arg& a) {
+    expect("alignment before range", EINVAL, [](PmScanArg& a) {
         a.start += 1;
         a.end = a.start - page_size;
     });
-    expect("range before vector", EFAULT, [](pm_scan_arg& a) {
+    expect("range before vector", EFAULT, [](PmScanArg& a) {
         a.end = a.start - page_size;
         a.vec = 0;
     });
-    expect("vector before registration", EFAULT, [&](pm_scan_arg& a) {
+    expect("vector before registration", EFAULT, [&](PmScanArg& a) {
         a.vec = kernel_address;
         a.start -= page_size; // the page before the memory is mapped and not registered
     });
@@ -82,11 +82,11 @@ int main()
     // The struct itself.
     const Memory nowhere(1);
     nowhere.protect(PROT_NONE);
-    CHECK_EQ(tracker.scan(*reinterpret_cast<pm_scan_arg*>(nowhere.start())), -1);
+    CHECK_EQ(tracker.scan(*reinterpret_cast<PmScanArg*>(nowhere.start())), -1);
     CHECK_EQ(errno, EFAULT);
 
     // Not mistakes: an empty range, a vector of length 0, an end inside a page.
-    pm_scan_arg arg = scan_arg(memory.start(), 0, qualified);
+    PmScanArg arg = scan_arg(memory.start(), 0, qualified);
     set_vec(arg, vec, 4);
     CHECK_EQ(tracker.scan(arg), 0);
     CHECK_EQ(arg.walk_end, arg.start);

@@ -17,8 +17,8 @@ int main()
     memory.write(2);
     memory.write(5);
 
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
-    set_vec(arg, reinterpret_cast<page_region*>(vec.start()), 16);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+    set_vec(arg, reinterpret_cast<PageRegion*>(vec.start()), 16);
     CHECK_EQ(tracker.scan(arg), -1);
     CHECK_EQ(errno, EFAULT);
     const Pages left = tracker.get(memory);
@@ -29,7 +29,7 @@ int main()
     memory.write(2);
     memory.write(5);
     arg = scan_arg(memory.start(), memory.size(), qualified);
-    set_vec(arg, reinterpret_cast<page_region*>(vec.start()), 16);
+    set_vec(arg, reinterpret_cast<PageRegion*>(vec.start()), 16);
     CHECK_EQ(tracker.scan(arg), -1);
     CHECK_EQ(errno, EFAULT);
     CHECK_PAGES(tracker.get(memory), {2, 5});

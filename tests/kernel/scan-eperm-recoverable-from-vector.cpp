@@ -24,9 +24,9 @@ int main()
     memory.write(13);
     written.push_back(13);
 
-    page_region vec[512] = {};
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified,
-                               pm_scan_wp_matching | pm_scan_check_wpasync);
+    PageRegion vec[512] = {};
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified,
+                             pm_scan_wp_matching | pm_scan_check_wpasync);
     set_vec(arg, vec, 512);
     const int result = tracker.scan(arg);
     if (result < 0)
@@ -35,7 +35,7 @@ int main()
         CHECK_EQ(arg.walk_end, reinterpret_cast<std::uintptr_t>(memory.page(10)));
 
     Pages consumed;
-    for (const page_region* region = vec; region->end != 0; ++region)
+    for (const PageRegion* region = vec; region->end != 0; ++region)
         for (std::uint64_t at = region->start; at < region->end; at += page_size)
             consumed.push_back((at - reinterpret_cast<std::uintptr_t>(memory.start())) / page_size);
     const Pages left = tracker.get(memory);

@@ -18,7 +18,7 @@ int main()
     CHECK_EQ(tracker.regions(memory, qualified).size(), 1);
 
     memory.protect(PROT_READ, edge + 1, 1); // three VMAs now
-    const std::vector<page_region> regions = tracker.regions(memory, qualified);
+    const std::vector<PageRegion> regions = tracker.regions(memory, qualified);
     CHECK_EQ(regions.size(), 1);
     CHECK_EQ((regions[0].end - regions[0].start) / page_size, 6);
     CHECK_EQ(regions[0].categories, page_is_written);

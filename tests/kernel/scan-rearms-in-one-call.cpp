@@ -25,8 +25,8 @@ int main()
 
     // Only the range that was asked for.
     memory.write_all();
-    page_region vec[8];
-    pm_scan_arg arg = scan_arg(memory.page(5), 2 * page_size, qualified, pm_scan_wp_matching);
+    PageRegion vec[8];
+    PmScanArg arg = scan_arg(memory.page(5), 2 * page_size, qualified, pm_scan_wp_matching);
     set_vec(arg, vec, 8);
     CHECK_EQ(tracker.scan(arg), 1);
     CHECK_PAGES(tracker.get(memory), {0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15});

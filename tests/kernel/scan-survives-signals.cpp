@@ -33,10 +33,10 @@ int main()
     sigaction(SIGALRM, &action, nullptr);
     const itimerval every_100us = {{0, 100}, {0, 100}};
     setitimer(ITIMER_REAL, &every_100us, nullptr);
-    page_region vec[512];
+    PageRegion vec[512];
     std::size_t scans = 0;
     while (signals < 2000) {
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified);
         set_vec(arg, vec, 512);
         CHECK_EQ(tracker.scan(arg), 1);
         CHECK_EQ(arg.walk_end, arg.end);

@@ -11,7 +11,7 @@ int main()
     const Tracker tracker;
     const Memory memory(1);
     const auto answer = [&](const Masks& masks) {
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), masks);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), masks);
         return tracker.scan(arg) < 0 ? errno : 0;
     };
 

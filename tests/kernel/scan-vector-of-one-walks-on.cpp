@@ -12,9 +12,9 @@ int main()
     const Tracker tracker;
     const Memory memory(64);
     tracker.watch(memory);
-    page_region region{};
+    PageRegion region{};
     const auto scan_one = [&](std::size_t first, std::uint64_t& walk_end) {
-        pm_scan_arg arg =
+        PmScanArg arg =
             scan_arg(memory.page(first), (memory.pages() - first) * page_size, qualified);
         set_vec(arg, &region, 1);
         const int count = tracker.scan(arg);

@@ -17,8 +17,8 @@ int main()
     for (std::size_t page = 0; page < memory.pages(); page += 2)
         memory.write(page);
 
-    std::vector<page_region> vec(4096);
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified);
+    std::vector<PageRegion> vec(4096);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified);
     set_vec(arg, vec.data(), vec.size());
     CHECK_EQ(tracker.scan(arg), 2048);
     for (std::size_t i = 0; i < 2048; ++i)

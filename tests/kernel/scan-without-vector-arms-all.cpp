@@ -17,7 +17,7 @@ int main()
 
     // What the masks do: FILE matches no page of anonymous memory.
     memory.write(3);
-    pm_scan_arg arg =
+    PmScanArg arg =
         scan_arg(memory.start(), memory.size(), {0, page_is_file, 0, 0}, pm_scan_wp_matching);
     CHECK_EQ(tracker.scan(arg), 0);
     const bool ignored = tracker.get(memory).empty();

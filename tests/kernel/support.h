@@ -226,10 +226,10 @@ inline constexpr Masks plain{0, page_is_written, 0, page_is_written};
 inline constexpr Masks everything{
     0, 0, page_is_written | page_is_file | page_is_present | page_is_swapped | page_is_huge, 0x7f};
 
-inline pm_scan_arg scan_arg(const void* start, std::size_t size, const Masks& masks,
-                            std::uint64_t flags = 0)
+inline PmScanArg scan_arg(const void* start, std::size_t size, const Masks& masks,
+                          std::uint64_t flags = 0)
 {
-    pm_scan_arg arg{};
+    PmScanArg arg{};
     arg.size = sizeof(arg);
     arg.flags = flags;
     arg.start = reinterpret_cast<std::uintptr_t>(start);
@@ -241,7 +241,7 @@ inline pm_scan_arg scan_arg(const void* start, std::size_t size, const Masks& ma
     return arg;
 }
 
-inline void set_vec(pm_scan_arg& arg, page_region* vec, std::size_t length)
+inline void set_vec(PmScanArg& arg, PageRegion* vec, std::size_t length)
 {
     arg.vec = reinterpret_cast<std::uintptr_t>(vec);
     arg.vec_len = length;
@@ -279,7 +279,7 @@ class Tracker {
         pagemap_ = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
         if (pagemap_ < 0)
             die("/proc/self/pagemap");
-        pm_scan_arg probe = scan_arg(nullptr, 0, plain);
+        PmScanArg probe = scan_arg(nullptr, 0, plain);
         if (ioctl(pagemap_, pagemap_scan_request, &probe) != 0)
             no_pagemap_scan("PAGEMAP_SCAN");
         uffd_ = open_userfaultfd(userfaultfd_flags);
@@ -337,25 +337,25 @@ class Tracker {
     void arm(const Memory& memory) const { arm(memory.start(), memory.size()); }
 
     // The bare call: its return value, or -1 with errno.
-    int scan(pm_scan_arg& arg) const { return ioctl(pagemap_, pagemap_scan_request, &arg); }
+    int scan(PmScanArg& arg) const { return ioctl(pagemap_, pagemap_scan_request, &arg); }
 
     // The pages that match; with `flags`, WP_MATCHING re-arms them.
     [[nodiscard]] Pages pages(const Memory& memory, const Masks& masks,
                               std::uint64_t flags = 0) const
     {
         Pages found;
-        for (const page_region& region : regions(memory, masks, flags))
+        for (const PageRegion& region : regions(memory, masks, flags))
             for (std::uint64_t at = region.start; at < region.end; at += page_size)
                 found.push_back((at - reinterpret_cast<std::uintptr_t>(memory.start())) /
                                 page_size);
         return found;
     }
-    [[nodiscard]] std::vector<page_region> regions(const Memory& memory, const Masks& masks,
-                                                   std::uint64_t flags = 0) const
+    [[nodiscard]] std::vector<PageRegion> regions(const Memory& memory, const Masks& masks,
+                                                  std::uint64_t flags = 0) const
     {
-        std::vector<page_region> found;
-        std::vector<page_region> vec(512);
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), masks, flags);
+        std::vector<PageRegion> found;
+        std::vector<PageRegion> vec(512);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), masks, flags);
         set_vec(arg, vec.data(), vec.size());
         for (;;) {
             const int count = scan(arg);
@@ -371,8 +371,8 @@ class Tracker {
     }
     [[nodiscard]] std::uint64_t categories(const Memory& memory, std::size_t page) const
     {
-        page_region region{};
-        pm_scan_arg arg = scan_arg(memory.page(page), page_size, everything);
+        PageRegion region{};
+        PmScanArg arg = scan_arg(memory.page(page), page_size, everything);
         set_vec(arg, &region, 1);
         if (scan(arg) < 0)
             die("PAGEMAP_SCAN");
@@ -388,8 +388,8 @@ class Tracker {
     // The errno of a scan that insists on a registration; 0 when there is one.
     [[nodiscard]] int check_registered(const void* start, std::size_t size) const
     {
-        page_region region{};
-        pm_scan_arg arg = scan_arg(start, size, qualified, pm_scan_check_wpasync);
+        PageRegion region{};
+        PmScanArg arg = scan_arg(start, size, qualified, pm_scan_check_wpasync);
         set_vec(arg, &region, 1);
         return scan(arg) < 0 ? errno : 0;
     }

@@ -85,9 +85,9 @@ class Range {
     // starts from there, so it need not know how categories come about.
     void refresh()
     {
-        std::vector<page_region> vec(span);
+        std::vector<PageRegion> vec(span);
         const Masks any{0, 0, 0, all_categories};
-        pm_scan_arg arg = scan_arg(memory_.start(), memory_.size(), any);
+        PmScanArg arg = scan_arg(memory_.start(), memory_.size(), any);
         set_vec(arg, vec.data(), vec.size());
         const int count = tracker_.scan(arg);
         if (count < 0)
@@ -127,7 +127,7 @@ class Range {
 struct Expected {
     int result = 0; // regions, or -errno
     std::uint64_t walk_end = 0;
-    std::vector<page_region> regions;
+    std::vector<PageRegion> regions;
     std::vector<std::size_t> armed;  // pages
     std::vector<std::size_t> undone; // pages that were armed in vain; all count as written now
 };
@@ -135,7 +135,7 @@ struct Expected {
 enum class Vector { none, good, unwritable };
 
 // What the call must do, when its arguments are right
-Expected model(const Range& range, const pm_scan_arg& arg, Vector vector)
+Expected model(const Range& range, const PmScanArg& arg, Vector vector)
 {
     Expected expected;
     const std::uint64_t end = (arg.end + page_size - 1) / page_size * page_size;
@@ -210,7 +210,7 @@ std::uint64_t random_mask()
 
 // Makes one argument wrong and says which errno that must give; 0: left as it is. `stage` is the
 // place of the check in the kernel's order, to combine wrong arguments.
-int spoil(pm_scan_arg& arg, unsigned stage)
+int spoil(PmScanArg& arg, unsigned stage)
 {
     const std::uint64_t bad_category = std::uint64_t{0x100} << pick(56);
     const std::uint64_t kernel_address = 0xffff'8000'0000'0000;
@@ -261,7 +261,7 @@ int spoil(pm_scan_arg& arg, unsigned stage)
     }
 }
 
-bool report(const pm_scan_arg& arg, const char* what, std::uint64_t round)
+bool report(const PmScanArg& arg, const char* what, std::uint64_t round)
 {
     ++failures;
     std::fprintf(
@@ -297,7 +297,7 @@ int main()
 
     const Tracker tracker;
     Range range(tracker);
-    std::vector<page_region> vec(2 * span);
+    std::vector<PageRegion> vec(2 * span);
     const Memory unwritable(16);
     unwritable.protect(PROT_READ);
     std::uint64_t wrong = 0;
@@ -314,7 +314,7 @@ int main()
         if (first > last)
             std::swap(first, last);
         const Masks masks{random_mask(), random_mask(), random_mask(), random_mask()};
-        pm_scan_arg arg = scan_arg(nullptr, 0, one_in(4) ? qualified : masks, pick(4));
+        PmScanArg arg = scan_arg(nullptr, 0, one_in(4) ? qualified : masks, pick(4));
         arg.start = range.address(first);
         arg.end = range.address(last) - (last > first ? pick(page_size) : 0);
         arg.walk_end = 0x5555;
@@ -324,10 +324,10 @@ int main()
             vector = one_in(6) ? Vector::unwritable : Vector::good;
             set_vec(arg,
                     vector == Vector::good ? vec.data()
-                                           : reinterpret_cast<page_region*>(unwritable.start()),
+                                           : reinterpret_cast<PageRegion*>(unwritable.start()),
                     one_in(2) ? vec.size() : pick(20));
             if (vector == Vector::unwritable)
-                arg.vec_len %= 16 * page_size / sizeof(page_region);
+                arg.vec_len %= 16 * page_size / sizeof(PageRegion);
         }
 
         // Wrong arguments: the earliest check decides.
@@ -340,7 +340,7 @@ int main()
                 }
             }
         }
-        const pm_scan_arg before = arg;
+        const PmScanArg before = arg;
         if (error != 0) {
             ++wrong;
             if (tracker.scan(arg) != -1 || errno != error)
@@ -362,7 +362,7 @@ int main()
         if (arg.walk_end != expected.walk_end)
             report(arg, "walk_end is wrong", round);
         for (std::size_t i = 0; i < expected.regions.size(); ++i) {
-            if (std::memcmp(&vec[i], &expected.regions[i], sizeof(page_region)) != 0) {
+            if (std::memcmp(&vec[i], &expected.regions[i], sizeof(PageRegion)) != 0) {
                 report(arg, "a region is wrong", round);
                 break;
             }

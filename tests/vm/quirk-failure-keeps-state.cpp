@@ -18,8 +18,8 @@ void vector_that_faults(const Tracker& tracker)
     memory.write(2);
     memory.write(5);
 
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
-    set_vec(arg, reinterpret_cast<page_region*>(vec.start()), 16);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+    set_vec(arg, reinterpret_cast<PageRegion*>(vec.start()), 16);
     CHECK_EQ(tracker.scan(arg), -1);
     CHECK_EQ(errno, EFAULT);
     CHECK_PAGES(tracker.get(memory), {2, 5});
@@ -37,8 +37,8 @@ void vector_that_faults_later(const Tracker& tracker)
     // Room for 512 regions of 24 bytes up to the page that cannot be written
     const Memory vec(5);
     vec.protect(PROT_NONE, 4, 1);
-    auto* const regions = reinterpret_cast<page_region*>(vec.page(4)) - 512;
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+    auto* const regions = reinterpret_cast<PageRegion*>(vec.page(4)) - 512;
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
     set_vec(arg, regions, 1024);
     CHECK_EQ(tracker.scan(arg), 512);
     CHECK_EQ(arg.walk_end, reinterpret_cast<std::uintptr_t>(memory.page(1024)));
@@ -55,8 +55,8 @@ void argument_that_cannot_be_stored(const Tracker& tracker)
     tracker.watch(memory);
     memory.write(4);
 
-    page_region vec[8];
-    auto* const arg = reinterpret_cast<pm_scan_arg*>(storage.start());
+    PageRegion vec[8];
+    auto* const arg = reinterpret_cast<PmScanArg*>(storage.start());
     *arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
     set_vec(*arg, vec, 8);
     storage.protect(PROT_READ);
@@ -73,9 +73,9 @@ void range_that_is_not_allowed(const Tracker& tracker)
     memory.write(6);
     memory.replace(12, 4); // drops the registration of these pages
 
-    page_region vec[16];
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified,
-                               pm_scan_wp_matching | pm_scan_check_wpasync);
+    PageRegion vec[16];
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified,
+                             pm_scan_wp_matching | pm_scan_check_wpasync);
     set_vec(arg, vec, 16);
     CHECK_EQ(tracker.scan(arg), -1);
     CHECK_EQ(errno, EPERM);

@@ -23,8 +23,8 @@ Result drain(const Tracker& tracker, const Memory& memory, std::size_t max_pages
 {
     Result result;
     std::uint64_t last = 0;
-    page_region vec[64];
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
+    PageRegion vec[64];
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
     set_vec(arg, vec, 64);
     arg.max_pages = max_pages;
     do {
@@ -81,8 +81,8 @@ int main()
 
     // A range that starts and ends inside huge pages
     write_all();
-    page_region vec[8];
-    pm_scan_arg arg =
+    PageRegion vec[8];
+    PmScanArg arg =
         scan_arg(memory.page(1), memory.size() - 2 * page_size, plain, pm_scan_wp_matching);
     set_vec(arg, vec, 8);
     CHECK_EQ(tracker.scan(arg), 1);

@@ -13,13 +13,13 @@ int main()
     const Memory memory(4096);
     memory.advise(MADV_NOHUGEPAGE);
     tracker.watch(memory);
-    std::vector<page_region> vec(4096);
+    std::vector<PageRegion> vec(4096);
 
     // One batch, exactly one batch, one region more, several
     for (const std::size_t count : {511U, 512U, 513U, 1536U, 2048U}) {
         for (std::size_t i = 0; i < count; ++i)
             memory.write(2 * i);
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
         set_vec(arg, vec.data(), vec.size());
         CHECK_EQ(tracker.scan(arg), count);
         CHECK_EQ(arg.walk_end, arg.end);
@@ -28,7 +28,7 @@ int main()
     // A scan that is not complete stops at the first page it has no room for.
     for (std::size_t i = 0; i < 2048; ++i)
         memory.write(2 * i);
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), qualified);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified);
     set_vec(arg, vec.data(), 1000);
     CHECK_EQ(tracker.scan(arg), 1000);
     CHECK_EQ(arg.walk_end, reinterpret_cast<std::uintptr_t>(memory.page(2000)));

@@ -18,7 +18,7 @@ int main()
 
     // Arm the zero page only.
     const Masks zero_page{0, page_is_pfnzero, 0, 0};
-    pm_scan_arg arg = scan_arg(memory.start(), memory.size(), zero_page, pm_scan_wp_matching);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), zero_page, pm_scan_wp_matching);
     CHECK_EQ(tracker.scan(arg), 0);
     CHECK_PAGES(tracker.get(memory), {3, 60});
     CHECK_EQ(tracker.categories(memory, 5) & page_is_written, 0);
