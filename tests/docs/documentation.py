@@ -52,20 +52,20 @@ class Checker:
         used = set()
         for path in self.files():
             if path.suffix in CODE:
-                pattern = r'"(WRITEWATCH_[A-Z_]+)"'
+                pattern = r'"(WRITEWATCH_[A-Z0-9_]+)"'
             elif "scripts" in path.parts or ".ci" in path.parts or path.suffix in {".sh", ""}:
-                pattern = r"\$\{?(WRITEWATCH_[A-Z_]+)"
+                pattern = r"\$\{?(WRITEWATCH_[A-Z0-9_]+)"
             else:
                 continue
             try:
                 used.update(re.findall(pattern, path.read_text(encoding="utf-8")))
             except UnicodeDecodeError:
                 continue
-        table = set(re.findall(r"^\| `(WRITEWATCH_[A-Z_]+)`", self.read("docs/environment.md"), re.M))
+        table = set(re.findall(r"^\| `(WRITEWATCH_[A-Z0-9_]+)`", self.read("docs/environment.md"), re.M))
         self.same("variable", "the code", used, "docs/environment.md", table)
         page = "docs/man/writewatch-environment.7.scd"
-        entries = set(re.findall(r"^\*(WRITEWATCH_[A-Z_]+)\*$", self.read(page), re.M))
-        row = r"^\| `(WRITEWATCH_[A-Z_]+)` .*\| stable \|$"
+        entries = set(re.findall(r"^\*(WRITEWATCH_[A-Z0-9_]+)\*$", self.read(page), re.M))
+        row = r"^\| `(WRITEWATCH_[A-Z0-9_]+)` .*\| stable \|$"
         stable = set(re.findall(row, self.read("docs/environment.md"), re.M))
         self.same("stable variable", "docs/environment.md", stable, page, entries)
 
