@@ -40,14 +40,13 @@ struct PageRange {
     {
         return other.start >= start && other.end <= end;
     }
-    constexpr bool overlaps(PageRange other) const
-    {
-        return start < other.end && other.start < end;
-    }
     constexpr PageRange intersect(PageRange other) const
     {
         return {start > other.start ? start : other.start, end < other.end ? end : other.end};
     }
+
+    // An empty range overlaps nothing.
+    constexpr bool overlaps(PageRange other) const { return !intersect(other).empty(); }
 
     friend constexpr bool operator==(PageRange, PageRange) = default;
 };
