@@ -14,6 +14,7 @@ LatchMap::Word* LatchMap::word(std::uintptr_t address) const noexcept
 template<typename Visitor> void LatchMap::for_each_used_word(PageRange range, Visitor visit) const
 {
     constexpr std::uintptr_t slice_bytes = sys::SliceDirectory::slice_bytes;
+    range.end = std::min(range.end, address_space_end);
     for (std::uintptr_t address = range.start & ~(word_bytes - 1); address < range.end;) {
         const std::uintptr_t slice_end = (address & ~(slice_bytes - 1)) + slice_bytes;
         if (words_.flagged(address)) {
