@@ -141,12 +141,15 @@ Result<void> WatchSet::recover_after_fork() noexcept
         if (auto ok = backend_.reopen_after_fork(); !ok)
             return ok;
         constexpr PageRange everything{0, address_space_end};
-        const auto tracked =
-            for_each_watched(everything, [&](PageRange part, const Region& region) {
-                return track_again(part, region.mode);
-            });
-        if (!tracked)
-            return tracked;
+        (void)visit_watched(everything, [&](PageRange part, const Region& region) -> Result<void> {
+            // Its memory may be gone without our knowing. To drop it fails every later call on
+            // it; to fail here would fail those on all others, too.
+            if (!track_again(part, region.mode)) {
+                regions_.remove(part);
+                latched_.clear(part);
+            }
+            return {};
+        });
     }
     fork_page_.claim();
     return {};
@@ -158,16 +161,20 @@ Result<void> WatchSet::track_again(PageRange range, backend::Mode mode) noexcept
         {.range = range, .mode = mode, .contents = backend::Contents::written, .protection = 0});
 }
 
-Result<Region> WatchSet::region_of(PageRange range) const noexcept
+Result<Region> WatchSet::region_of(PageRange range) noexcept
 {
+    if (auto ok = enter(); !ok)
+        return tl::unexpected(ok.error());
     const std::optional<Region> region = regions_.find(range.start);
     if (!region || range.empty() || !region->range.contains(range))
         return fail(ENOENT, "not inside one watched region", range);
     return *region;
 }
 
-std::optional<Region> WatchSet::find(std::uintptr_t address) const noexcept
+std::optional<Region> WatchSet::find(std::uintptr_t address) noexcept
 {
+    if (!enter())
+        return std::nullopt;
     return regions_.find(address);
 }
 
@@ -246,8 +253,6 @@ Result<void> WatchSet::unwatch(PageRange range) noexcept
 
 Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
 {
-    if (auto ok = enter(); !ok)
-        return ok;
     return for_each_watched(range, [&](PageRange part, const Region& region) {
         return backend_.track({.range = part,
                                .mode = region.mode,
@@ -258,8 +263,6 @@ Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
 
 Result<void> WatchSet::latch(PageRange range) noexcept
 {
-    if (auto ok = enter(); !ok)
-        return ok;
     return for_each_watched(range, [&](PageRange part, const Region& region) -> Result<void> {
         const auto first = backend_.skip_clean(part, region.mode);
         if (!first)
@@ -441,8 +444,6 @@ template<typename Output> void WatchSet::give_back(const Output& output, PageRan
 
 Result<void> WatchSet::reset(PageRange range) noexcept
 {
-    if (auto ok = enter(); !ok)
-        return ok;
     const auto region = region_of(range);
     if (!region)
         return tl::unexpected(region.error());

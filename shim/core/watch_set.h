@@ -94,22 +94,16 @@ class WatchSet {
     Result<void> reset(PageRange range) noexcept;
 
     // The region that contains the address.
-    std::optional<Region> find(std::uintptr_t address) const noexcept;
+    std::optional<Region> find(std::uintptr_t address) noexcept;
 
     // Calls visit(PageRange part, const Region&) for each watched part of the range, ascending,
     // until it returns an error. Lock-free: usable inside a hook.
     template<typename Visitor>
-    Result<void> for_each_watched(PageRange range, Visitor visit) const noexcept
+    Result<void> for_each_watched(PageRange range, Visitor visit) noexcept
     {
-        while (!range.empty()) {
-            const std::optional<Region> region = regions_.next(range.start);
-            if (!region || !region->range.overlaps(range))
-                return {};
-            if (auto ok = visit(region->range.intersect(range), *region); !ok)
-                return ok;
-            range.start = region->range.end;
-        }
-        return {};
+        if (auto ok = enter(); !ok)
+            return ok;
+        return visit_watched(range, visit);
     }
 
     backend::Backend& backend() noexcept { return backend_; }
@@ -124,7 +118,22 @@ class WatchSet {
         return {};
     }
     Result<void> recover_after_fork() noexcept;
-    Result<Region> region_of(PageRange range) const noexcept;
+
+    template<typename Visitor>
+    Result<void> visit_watched(PageRange range, Visitor visit) const noexcept
+    {
+        while (!range.empty()) {
+            const std::optional<Region> region = regions_.next(range.start);
+            if (!region || !region->range.overlaps(range))
+                return {};
+            if (auto ok = visit(region->range.intersect(range), *region); !ok)
+                return ok;
+            range.start = region->range.end;
+        }
+        return {};
+    }
+
+    Result<Region> region_of(PageRange range) noexcept;
     Result<void> remove(PageRange range) noexcept;
     Result<void> track_again(PageRange range, backend::Mode mode) noexcept;
 

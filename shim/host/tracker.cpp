@@ -107,7 +107,7 @@ writewatch::Result<backend::TrackRequest> choose_tracking(PageRange range, bool 
 }
 
 // A scan cannot be cut inside a hugetlb page, so such a region is asked about as a whole.
-bool cuts_huge_region(const ww_tracker& tracker, PageRange range) noexcept
+bool cuts_huge_region(ww_tracker& tracker, PageRange range) noexcept
 {
     const auto region = tracker.watches.find(range.start);
     return region && region->mode == backend::Mode::armed_huge && region->range != range;
