@@ -241,14 +241,11 @@ void WatchSet::forget(const Region& region, PageRange part) noexcept
 
 Result<void> WatchSet::unwatch(PageRange range) noexcept
 {
-    if (auto ok = enter(); !ok)
-        return ok;
-    const auto untracked = for_each_watched(range, [&](PageRange part, const Region& region) {
-        return backend_.untrack(part, region.mode);
+    // Part by part: a region that is in the table and not tracked would lose writes.
+    return for_each_watched(range, [&](PageRange part, const Region& region) {
+        auto ok = backend_.untrack(part, region.mode);
+        return ok ? remove(part) : ok;
     });
-    if (!untracked)
-        return untracked;
-    return remove(range);
 }
 
 Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
