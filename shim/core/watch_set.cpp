@@ -187,19 +187,26 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
         return ok;
     if (auto ok = latched_.reserve(range); !ok)
         return ok;
-    const auto overlap = regions_.next(range.start);
-    if (on_overlap == OnOverlap::fail && overlap && overlap->range.overlaps(range))
-        return fail(EEXIST, "watch: already watched", overlap->range.intersect(range));
-    if (auto ok = backend_.track(request); !ok)
-        return ok;
 
-    const Writer writer(fork_page_);
-    if (auto ok = regions_.reserve(2); !ok) // one for the region, one for a split
-        return ok;
-    regions_.remove(range);
-    latched_.clear(range);
-    regions_.insert(range, request.mode);
-    return {};
+    // Into the table before it is tracked: tracking makes pages clean, so of two threads that watch
+    // the same range one must fail before it does; and who drops an older region here by its id
+    // must find it gone by then.
+    Region region{range, 0, request.mode};
+    {
+        const Writer writer(fork_page_);
+        const auto overlap = regions_.next(range.start);
+        if (on_overlap == OnOverlap::fail && overlap && overlap->range.overlaps(range))
+            return fail(EEXIST, "watch: already watched", overlap->range.intersect(range));
+        if (auto ok = regions_.reserve(2); !ok) // one for the region, one for a split
+            return ok;
+        regions_.remove(range);
+        latched_.clear(range);
+        region.id = regions_.insert(range, request.mode);
+    }
+    auto ok = backend_.track(request);
+    if (!ok)
+        forget(region, range);
+    return ok;
 }
 
 Result<void> WatchSet::remove(PageRange range) noexcept
