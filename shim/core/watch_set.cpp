@@ -237,7 +237,10 @@ void WatchSet::forget(const Region& region, PageRange part) noexcept
     if (!enter())
         return;
     const Writer writer(fork_page_);
-    const auto now = regions_.next(part.start);
+    // Others may lie where it was cut off.
+    auto now = regions_.next(part.start);
+    while (now && now->id != region.id && now->range.overlaps(part))
+        now = regions_.next(now->range.end);
     if (!now || now->id != region.id || !now->range.overlaps(part))
         return;
     part = regions_.reserve(1) ? now->range.intersect(part) : now->range;
