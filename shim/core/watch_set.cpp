@@ -455,16 +455,17 @@ Result<void> WatchSet::reset(PageRange range) noexcept
     if (!region)
         return tl::unexpected(region.error());
     for (int repairs = 0;; ++repairs) {
-        const auto done = backend_.reset(range, region->mode);
+        auto done = backend_.reset(range, region->mode);
         if (done)
             break;
-        if (done.error().code != EPERM || repairs == max_repairs) {
-            // It may have reset some pages before it failed; the caller will not count on any.
-            latched_.set(range);
-            return done;
+        if (done.error().code == EPERM && repairs < max_repairs) {
+            done = track_again(region->range, region->mode);
+            if (done)
+                continue;
         }
-        if (auto ok = track_again(region->range, region->mode); !ok)
-            return ok;
+        // It may have reset some pages before it failed; the caller will not count on any.
+        latched_.set(range);
+        return done;
     }
     // After the scan: had it failed, the latched pages would be gone.
     latched_.clear(range);
