@@ -14,15 +14,24 @@ static constexpr std::size_t max_runs = 512;
 
 namespace {
 
-// Pages merged at a time when some of a range are latched.
-constexpr std::size_t window_words = 64;
 constexpr std::uintptr_t word_bytes = 64 * page_size;
-constexpr std::uintptr_t window_bytes = window_words * word_bytes;
 
 // A registration that somebody drops in a loop would otherwise keep a call in here forever.
 constexpr int max_repairs = 16;
 
-using Window = std::array<std::uint64_t, window_words>;
+// Calls visit(page) for each page whose bit is set, ascending, until it returns false.
+template<typename Visitor>
+void for_each_page(std::span<const std::uint64_t> words, std::uintptr_t first,
+                   Visitor visit) noexcept
+{
+    for (const std::uint64_t word : words) {
+        for (std::uint64_t bits = word; bits != 0; bits &= bits - 1) {
+            if (!visit(first + static_cast<unsigned>(__builtin_ctzll(bits)) * page_size))
+                return;
+        }
+        first += word_bytes;
+    }
+}
 
 // Where a get puts what it finds, as page addresses.
 class AddressOutput {
@@ -53,6 +62,16 @@ class AddressOutput {
     }
 
     void clear() noexcept { count_ = 0; }
+
+    // What append would take, page by page, without writing anything.
+    class Trial {
+      public:
+        explicit Trial(const AddressOutput& output) noexcept : left_(output.max_pages()) {}
+        bool append(std::uintptr_t) noexcept { return left_ > 0 && left_-- > 0; }
+
+      private:
+        std::size_t left_;
+    };
 
   private:
     std::span<std::uintptr_t> out_;
@@ -88,6 +107,28 @@ class RunOutput {
     }
 
     void clear() noexcept { count_ = 0; }
+
+    class Trial {
+      public:
+        explicit Trial(const RunOutput& output) noexcept
+            : left_(output.out_.size() - output.count_),
+              end_(output.count_ > 0 ? output.out_[output.count_ - 1].end : 0)
+        {}
+        bool append(std::uintptr_t page) noexcept
+        {
+            if (end_ != page) {
+                if (left_ == 0)
+                    return false;
+                --left_;
+            }
+            end_ = page + page_size;
+            return true;
+        }
+
+      private:
+        std::size_t left_;
+        std::uintptr_t end_;
+    };
 
   private:
     std::span<PageRange> out_;
@@ -375,67 +416,89 @@ Result<void> WatchSet::scan_into(PageRange range, const Region& region, bool res
     return {};
 }
 
-// Some pages of the range are latched. Window by window: take the latched bits, scan, look at the
-// latch once more (a page may be latched and dropped in between), deliver, put back what did not
-// fit.
+// Some pages of the range are latched: the result is the union of both, window by window.
 template<typename Output>
 Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool reset,
                                   Output& output) noexcept
 {
-    std::array<backend::Run, max_runs> runs;
-    const std::uintptr_t first_word = range.start & ~(word_bytes - 1);
-
-    for (std::uintptr_t window = first_word; window < range.end && !output.full();
+    for (std::uintptr_t window = range.start & ~(word_bytes - 1); window < range.end;
          window += window_bytes) {
-        const PageRange part = range.intersect({window, window + window_bytes});
-        const std::size_t words = (part.end - window + word_bytes - 1) / word_bytes;
+        PageRange part = range.intersect({window, window + window_bytes});
         Window written{};
-
-        const auto add_latched = [&] {
-            for (std::size_t i = 0; i < words; ++i) {
-                const std::uintptr_t address = window + i * word_bytes;
-                const std::uint64_t mask = word_mask(address, part);
-                written[i] |= reset ? latched_.take(address, mask) : latched_.load(address) & mask;
+        if (reset && region.mode != backend::Mode::armed_huge) {
+            // Not all may fit, and a page that does not must stay as it is: in the latch it would
+            // outlive its contents. So look first, and reset up to where the output ends. (Huge
+            // pages cannot be cut, and have no contents to drop.)
+            if (auto ok = collect_window(part, window, region, false, written); !ok) {
+                give_back(output, range);
+                return ok;
             }
-        };
-        const auto put_back = [&] {
-            for (std::size_t i = 0; i < words; ++i)
-                latched_.put(window + i * word_bytes, written[i]);
-        };
-
-        add_latched();
-        for (PageRange rest = part; !rest.empty();) {
-            const auto result = scan(
-                {.range = rest, .mode = region.mode, .reset = reset, .max_pages = 0}, region, runs);
-            if (!result) {
-                if (reset) {
-                    put_back();
-                    give_back(output, range);
-                }
-                return tl::unexpected(result.error());
-            }
-            for (std::size_t i = 0; i < result->runs; ++i) {
-                const PageRange run{runs[i].start, runs[i].end};
-                for (std::size_t w = (run.start - window) / word_bytes;
-                     w <= (run.end - 1 - window) / word_bytes; ++w)
-                    written[w] |= word_mask(window + w * word_bytes, run);
-            }
-            rest.start = result->resume;
+            typename Output::Trial trial(output);
+            for_each_page(written, window, [&](std::uintptr_t page) {
+                const bool fits = trial.append(page);
+                if (!fits)
+                    part.end = page;
+                return fits;
+            });
+            if (part.empty())
+                return {};
+            written = {};
         }
-        add_latched();
-
-        for (std::size_t i = 0; i < words; ++i) {
-            while (written[i] != 0) {
-                const auto bit = static_cast<unsigned>(__builtin_ctzll(written[i]));
-                const std::uintptr_t page = window + i * word_bytes + bit * page_size;
-                if (output.append({page, page + page_size}) == page)
-                    break; // full
-                written[i] &= written[i] - 1;
-            }
+        if (auto ok = collect_window(part, window, region, reset, written); !ok) {
+            if (reset)
+                give_back(output, range);
+            return ok;
         }
-        if (reset)
-            put_back();
+        bool all = part.end == range.end || part.end == window + window_bytes;
+        for_each_page(written, window, [&](std::uintptr_t page) {
+            if (output.append({page, page + page_size}) != page)
+                return true;
+            all = false;
+            // Written since the first look.
+            if (reset)
+                latched_.set({page, page + page_size});
+            return reset;
+        });
+        if (!all)
+            return {};
     }
+    return {};
+}
+
+// Takes the latched bits of the part, scans it, and looks at the latch once more: a page may be
+// latched and dropped in between. Adds to `written`, whose first page is `window`'s. On an error
+// the latch is as before.
+Result<void> WatchSet::collect_window(PageRange part, std::uintptr_t window, const Region& region,
+                                      bool reset, Window& written) noexcept
+{
+    const std::size_t words = (part.end - window + word_bytes - 1) / word_bytes;
+    const auto add_latched = [&] {
+        for (std::size_t i = 0; i < words; ++i) {
+            const std::uintptr_t address = window + i * word_bytes;
+            const std::uint64_t mask = word_mask(address, part);
+            written[i] |= reset ? latched_.take(address, mask) : latched_.load(address) & mask;
+        }
+    };
+
+    add_latched();
+    std::array<backend::Run, max_runs> runs;
+    for (PageRange rest = part; !rest.empty();) {
+        const auto result = scan(
+            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = 0}, region, runs);
+        if (!result) {
+            for (std::size_t i = 0; reset && i < words; ++i)
+                latched_.put(window + i * word_bytes, written[i]);
+            return tl::unexpected(result.error());
+        }
+        for (std::size_t i = 0; i < result->runs; ++i) {
+            const PageRange run{runs[i].start, runs[i].end};
+            for (std::size_t w = (run.start - window) / word_bytes;
+                 w <= (run.end - 1 - window) / word_bytes; ++w)
+                written[w] |= word_mask(window + w * word_bytes, run);
+        }
+        rest.start = result->resume;
+    }
+    add_latched();
     return {};
 }
 

@@ -18,6 +18,7 @@
 #include "shim/sys/page.h"
 #include "shim/sys/result.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -111,6 +112,10 @@ class WatchSet {
   private:
     class Writer;
 
+    // Pages merged at a time when some of a range are latched, as bits.
+    using Window = std::array<std::uint64_t, 64>;
+    static constexpr std::uintptr_t window_bytes = std::tuple_size_v<Window> * 64 * page_size;
+
     Result<void> enter() noexcept
     {
         if (fork_page_.inherited()) [[unlikely]]
@@ -149,6 +154,8 @@ class WatchSet {
     template<typename Output>
     Result<void> merge_into(PageRange range, const Region& region, bool reset,
                             Output& output) noexcept;
+    Result<void> collect_window(PageRange part, std::uintptr_t window, const Region& region,
+                                bool reset, Window& written) noexcept;
     template<typename Output> void give_back(const Output& output, PageRange range) noexcept;
 
     backend::Backend& backend_;
