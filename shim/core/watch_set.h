@@ -91,6 +91,10 @@ class WatchSet {
         return get(*region, range, reset, out);
     }
 
+    // Pages that a get with reset returned and that will not reach its caller: they are reported
+    // again.
+    void give_back(PageRange pages) noexcept { latched_.set(pages); }
+
     // Marks every page of the range clean. The range must lie in one region (ENOENT otherwise).
     Result<void> reset(PageRange range) noexcept;
 

@@ -43,14 +43,24 @@ Result<std::size_t> get_misaligned(core::WatchSet& watches, const core::Region& 
                                    PageRange range, bool reset, void** addresses,
                                    std::size_t entries) noexcept
 {
+    const PageRange whole = range;
     std::array<std::uintptr_t, 256> piece;
     std::size_t count = 0;
     while (!range.empty() && count < entries) {
         const auto found = watches.get(
             region, range, reset,
             std::span<std::uintptr_t>(piece).first(std::min(piece.size(), entries - count)));
-        if (!found)
+        if (!found) {
+            // What earlier pieces reset reaches nobody.
+            for (std::size_t i = 0; reset && i < count; ++i) {
+                std::uintptr_t page = 0;
+                std::memcpy(&page, reinterpret_cast<char*>(addresses) + i * sizeof(void*),
+                            sizeof(page));
+                if (whole.contains(page))
+                    watches.give_back({page_floor(page), page_floor(page) + page_size});
+            }
             return found;
+        }
         if (*found == 0)
             break;
         std::memcpy(reinterpret_cast<char*>(addresses) + count * sizeof(void*), piece.data(),
