@@ -48,6 +48,8 @@ NTSTATUS from_errno(int error) noexcept
         return status_invalid_parameter;
     case ENOMEM:
     case EAGAIN:
+    case EMFILE: // a fork's child that cannot open handles of its own
+    case ENFILE:
         return status_no_memory;
     case EEXIST:
         return status_conflicting_addresses;
