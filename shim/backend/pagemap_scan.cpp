@@ -140,8 +140,12 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         // stale.
         const bool cut =
             found == out.size() || (argument.max_pages != 0 && pages >= argument.max_pages);
-        const std::uintptr_t resume = cut ? argument.walk_end : range.end;
-        if (found == 0 && resume <= range.start)
+        if (!cut)
+            return ScanResult{found, range.end};
+        // Never back to what was just returned, whatever the kernel says: that would be a loop.
+        const std::uintptr_t seen = found > 0 ? out[found - 1].end : range.start;
+        const std::uintptr_t resume = std::max<std::uintptr_t>(argument.walk_end, seen);
+        if (resume <= range.start)
             return fail(EIO, "PAGEMAP_SCAN made no progress", range);
         return ScanResult{found, std::min(resume, range.end)};
     }
