@@ -193,35 +193,51 @@ Result<std::unique_ptr<PagemapScan>> PagemapScan::open(PagemapScanOptions option
 Result<void> PagemapScan::track(const TrackRequest& request) noexcept
 {
     if (request.mode == Mode::on_presence) {
-        // One write to a huge page would report 512 pages. EINVAL: no huge pages in this kernel.
-        if (auto ok = sys::advise(request.range, MADV_NOHUGEPAGE); !ok && ok.error().code != EINVAL)
+        // EINVAL: the kernel has no such thing. ENOMEM when tracking is repaired: there is a hole,
+        // and the rest was advised (madvise(2)); had a mapping to be split and could not, the
+        // registration fails for the same reason.
+        const auto advise = [&](int advice) {
+            auto ok = sys::advise(request.range, advice);
+            if (!ok && (ok.error().code == EINVAL ||
+                        (ok.error().code == ENOMEM && request.contents == Contents::written)))
+                return Result<void>();
+            return ok;
+        };
+        // One write to a huge page would report 512 pages.
+        if (auto ok = advise(MADV_NOHUGEPAGE); !ok)
             return ok;
         // KSM could merge a written page of zeroes into the zero page, which reads as clean; a
-        // whole process can be opted in (PR_SET_MEMORY_MERGE). EINVAL: no KSM in this kernel.
-        if (auto ok = sys::advise(request.range, MADV_UNMERGEABLE);
-            !ok && ok.error().code != EINVAL)
+        // whole process can be opted in (PR_SET_MEMORY_MERGE).
+        if (auto ok = advise(MADV_UNMERGEABLE); !ok)
             return ok;
     }
     if (auto ok = userfaultfd_.register_range(request.range); !ok)
         return ok;
-    switch (request.contents) {
-    case Contents::written:
+    auto ok = make_clean(request);
+    // Only what was not tracked before may be left so.
+    if (!ok && request.contents == Contents::clean)
+        (void)untrack(request.range, request.mode);
+    return ok;
+}
+
+// As far as it is not by itself, once registered.
+Result<void> PagemapScan::make_clean(const TrackRequest& request) noexcept
+{
+    if (request.contents == Contents::written)
         return {};
-    case Contents::empty:
-        if (request.mode == Mode::on_presence)
-            return {};
+    if (request.mode != Mode::on_presence)
         return userfaultfd_.write_protect(request.range);
-    case Contents::clean:
-        if (request.mode == Mode::on_presence)
-            return scanner_.reset(request.range, request.mode);
-        return userfaultfd_.write_protect(request.range);
-    }
-    return fail(EINVAL, "track", request.range);
+    if (request.contents == Contents::empty)
+        return {};
+    return scanner_.reset(request.range, request.mode);
 }
 
 Result<void> PagemapScan::untrack(PageRange range, Mode) noexcept
 {
-    return userfaultfd_.unregister_range(range);
+    auto ok = userfaultfd_.unregister_range(range);
+    if (!ok && ok.error().code == EINVAL)
+        return {}; // nothing is mapped there any more; the registration went with it
+    return ok;
 }
 
 Result<std::uintptr_t> PagemapScan::skip_clean(PageRange range, Mode mode) noexcept

@@ -91,6 +91,7 @@ class PagemapScan final : public Backend, private ScanDevice {
         : userfaultfd_(std::move(userfaultfd)), pagemap_(std::move(pagemap)), scanner_(*this, query)
     {}
 
+    Result<void> make_clean(const TrackRequest& request) noexcept;
     int scan(abi::PmScanArg& argument) noexcept override { return pagemap_.scan(argument); }
 
     sys::Userfaultfd userfaultfd_;
