@@ -4,6 +4,7 @@
 #include "shim/sys/memory.h"
 #include "shim/sys/signals.h"
 
+#include <cerrno>
 #include <ctime>
 #include <new>
 #include <pthread.h>
@@ -17,7 +18,7 @@ namespace writewatch::sys {
 // All open fork pages, locked together around fork().
 class ForkPages {
   public:
-    static Result<void> add(ForkPage& page) noexcept
+    static Result<void> add(ForkPage& page, ForkPage::Order order) noexcept
     {
         const SignalBlock block;
         take(lock_);
@@ -29,8 +30,11 @@ class ForkPages {
             }
             registered_ = true;
         }
-        page.next_ = first_;
-        first_ = &page;
+        ForkPage** link = &first_;
+        while (order == ForkPage::Order::innermost && *link != nullptr)
+            link = &(*link)->next_;
+        page.next_ = *link;
+        *link = &page;
         release(lock_);
         return {};
     }
@@ -90,7 +94,7 @@ class ForkPages {
     static inline sigset_t saved_signals_{}; // of the thread between prepare and after
 };
 
-Result<void> ForkPage::open() noexcept
+Result<void> ForkPage::open(Order order) noexcept
 {
     const auto memory = map_anonymous(page_size, PROT_READ | PROT_WRITE);
     if (!memory)
@@ -102,7 +106,7 @@ Result<void> ForkPage::open() noexcept
     page_ =
         new (reinterpret_cast<void*>(memory->start)) Page{}; // NOLINT(performance-no-int-to-ptr)
     claim();
-    return ForkPages::add(*this);
+    return ForkPages::add(*this, order);
 }
 
 void ForkPage::close() noexcept
@@ -131,7 +135,9 @@ void back_off(unsigned attempt) noexcept
         const timespec pause{.tv_sec = 0, .tv_nsec = 50'000};
         // Not nanosleep(3): that is a point of cancellation, and readers must be able to be ended
         // anywhere (Wine's TerminateThread) without an exception table in the way.
+        const int saved = errno;
         ::syscall(SYS_nanosleep, &pause, nullptr);
+        errno = saved;
     }
 }
 

@@ -15,7 +15,11 @@ namespace writewatch::sys {
 // child. A raw clone does not: see RegionTable::recover_after_fork.
 class ForkPage {
   public:
-    Result<void> open() noexcept;
+    // Which lock a thread may take while it holds others: fork() takes them in this order, too, and
+    // those of equal order from the last opened to the first.
+    enum class Order : bool { outer, innermost };
+
+    Result<void> open(Order order = Order::outer) noexcept;
     void close() noexcept;
 
     // True in a child process until the next claim().

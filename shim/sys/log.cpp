@@ -2,10 +2,10 @@
 #include "shim/sys/log.h"
 
 #include "shim/sys/env.h"
+#include "shim/sys/fork.h"
 #include "shim/sys/signals.h"
 #include "shim/sys/unique_fd.h"
 
-#include <spdlog/details/null_mutex.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
@@ -15,7 +15,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,8 +38,29 @@ constexpr std::array level_names{
     LevelName{"debug", Level::debug, spdlog::level::debug},
 };
 
+// A lock that a fork's child does not inherit from a thread that was logging. Others log while they
+// hold theirs.
+class LogLock {
+  public:
+    LogLock() noexcept : works_(page_.open(sys::ForkPage::Order::innermost)) {}
+    void lock() noexcept
+    {
+        if (works_)
+            page_.lock();
+    }
+    void unlock() noexcept
+    {
+        if (works_)
+            page_.unlock();
+    }
+
+  private:
+    sys::ForkPage page_;
+    bool works_; // else out of memory: lines may mix
+};
+
 // Writes whole lines by write(2): stdio's own lock and buffers belong to the program.
-class FdSink final : public spdlog::sinks::base_sink<std::mutex> {
+class FdSink final : public spdlog::sinks::base_sink<LogLock> {
   public:
     explicit FdSink(sys::UniqueFd file) noexcept : file_(std::move(file)) {}
 
@@ -178,15 +198,19 @@ void write(Level level, std::string_view module, std::string_view text) noexcept
 
 namespace writewatch {
 
-std::string describe(const Error& error)
+std::string describe(const Error& error) noexcept
 {
-    const char* const name = ::strerrorname_np(error.code);
-    std::string text = fmt::format(
-        "{}: {} ({})", error.step, name != nullptr ? name : "errno",
-        ::strerrordesc_np(error.code) != nullptr ? ::strerrordesc_np(error.code) : "unknown");
-    if (!error.range.empty())
-        text += fmt::format(" on {:#x}-{:#x}", error.range.start, error.range.end);
-    return text;
+    try {
+        const char* const name = ::strerrorname_np(error.code);
+        const char* const text = ::strerrordesc_np(error.code);
+        std::string line = fmt::format("{}: {} ({})", error.step, name != nullptr ? name : "errno",
+                                       text != nullptr ? text : "unknown");
+        if (!error.range.empty())
+            line += fmt::format(" on {:#x}-{:#x}", error.range.start, error.range.end);
+        return line;
+    } catch (...) {
+        return {};
+    }
 }
 
 } // namespace writewatch

@@ -67,7 +67,8 @@ void debug(std::string_view module, fmt::format_string<Args...> format, Args&&..
 
 namespace writewatch {
 
-// "step: EPERM (Operation not permitted) on 0x1000-0x2000", for logs and reasons.
-std::string describe(const Error& error);
+// "step: EPERM (Operation not permitted) on 0x1000-0x2000", for logs and reasons; empty when out of
+// memory.
+std::string describe(const Error& error) noexcept;
 
 } // namespace writewatch
