@@ -43,11 +43,17 @@ void chain_signal(const struct sigaction& earlier, int signal, siginfo_t* info,
         earlier.sa_handler(signal);
         return;
     }
+    const bool sent =
+        info->si_code <= 0; // by kill(2) and its like: no instruction will fault again
+    if (sent && earlier.sa_handler == SIG_IGN)
+        return;
     // A fault cannot be ignored: put the default back and return, so that the instruction faults
     // again and the core dump shows the program's own frame.
     struct sigaction fatal = {};
     fatal.sa_handler = SIG_DFL;
     ::sigaction(signal, &fatal, nullptr);
+    if (sent)
+        ::raise(signal); // delivered when the handler returns
 }
 
 } // namespace writewatch::sys
