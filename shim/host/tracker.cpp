@@ -8,6 +8,7 @@
 #include "shim/sys/log.h"
 #include "shim/sys/mapping.h"
 #include "shim/sys/release.h"
+#include "shim/sys/signals.h"
 
 #include <writewatch/writewatch.h>
 
@@ -149,6 +150,7 @@ WRITEWATCH_EXPORT int ww_open(const ww_options* options, ww_tracker** tracker)
 {
     if (tracker == nullptr || (options != nullptr && options->size != sizeof(*options)))
         return -EINVAL;
+    const sys::CancellationBlock no_cancellation;
     const char* const name = options != nullptr ? options->backend : nullptr;
     try {
         const backend::PagemapScanOptions scan_options{.check_registration = true};
@@ -195,6 +197,7 @@ WRITEWATCH_EXPORT int ww_watch(ww_tracker* tracker, void* start, size_t bytes, u
     const PageRange range = to_range(start, bytes);
     if (tracker == nullptr || range.empty() || (flags & ~WW_FRESH) != 0)
         return -EINVAL;
+    const sys::CancellationBlock no_cancellation;
     const bool by_kernel = !tracker->backend->survives_fork();
     const auto request = choose_tracking(range, (flags & WW_FRESH) != 0, by_kernel);
     if (!request)
@@ -218,6 +221,7 @@ WRITEWATCH_EXPORT int ww_rearm(ww_tracker* tracker, void* start, size_t bytes)
     const PageRange range = to_range(start, bytes);
     if (tracker == nullptr || range.empty())
         return -EINVAL;
+    const sys::CancellationBlock no_cancellation;
     const auto mapping = sys::inspect_mapping(range);
     if (!mapping)
         return -mapping.error().code;
@@ -262,6 +266,7 @@ WRITEWATCH_EXPORT long ww_capabilities(ww_capability* capabilities, size_t entry
 {
     if (entry_size != sizeof(*capabilities) || (capabilities == nullptr && capacity != 0))
         return -EINVAL;
+    const sys::CancellationBlock no_cancellation;
     try {
         const backend::ProbeReport report = backend::probe_pagemap_scan();
         for (std::size_t i = 0; i < std::min(capacity, report.capabilities.size()); ++i) {

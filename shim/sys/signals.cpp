@@ -20,6 +20,16 @@ void restore_signals(const sigset_t& saved) noexcept
     pthread_sigmask(SIG_SETMASK, &saved, nullptr);
 }
 
+CancellationBlock::CancellationBlock() noexcept
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &saved_);
+}
+
+CancellationBlock::~CancellationBlock()
+{
+    pthread_setcancelstate(saved_, nullptr);
+}
+
 Result<struct sigaction> install_handler(int signal, SignalHandler handler) noexcept
 {
     struct sigaction action = {};

@@ -12,6 +12,19 @@ namespace writewatch::sys {
 void block_asynchronous_signals(sigset_t& saved) noexcept;
 void restore_signals(const sigset_t& saved) noexcept;
 
+// Keeps pthread_cancel(3) from ending the thread in here: it would unwind through noexcept
+// functions, which ends the program, at any call of ours that opens, reads or writes a file.
+class CancellationBlock {
+  public:
+    CancellationBlock() noexcept;
+    ~CancellationBlock();
+    CancellationBlock(const CancellationBlock&) = delete;
+    CancellationBlock& operator=(const CancellationBlock&) = delete;
+
+  private:
+    int saved_ = 0;
+};
+
 class SignalBlock {
   public:
     SignalBlock() noexcept { block_asynchronous_signals(saved_); }
@@ -20,6 +33,7 @@ class SignalBlock {
     SignalBlock& operator=(const SignalBlock&) = delete;
 
   private:
+    CancellationBlock cancellation_;
     sigset_t saved_;
 };
 
