@@ -5,7 +5,9 @@
 #include "shim/backend/unavailable.h"
 #include "shim/sys/log.h"
 #include "shim/sys/release.h"
+#include "shim/sys/signals.h"
 
+#include <atomic>
 #include <new>
 
 namespace writewatch::host {
@@ -39,7 +41,13 @@ Process* Process::start()
 
 Process& Process::instance()
 {
+    static std::atomic<Process*> started{nullptr};
+    if (Process* const process = started.load(std::memory_order_acquire); process != nullptr)
+        return *process;
+    // A thread suspended while it starts would keep all others waiting.
+    const sys::SignalBlock block;
     static Process* const process = start();
+    started.store(process, std::memory_order_release);
     return *process;
 }
 
