@@ -85,8 +85,8 @@ NTSTATUS AddressSpace::reserve(void*& base, SIZE_T& size, ULONG type, ULONG prot
         mapped = map_free(page_ceil(size), initial);
     } else {
         const auto wanted = pages_of(base, size);
-        if (!wanted)
-            return status_invalid_parameter;
+        if (!wanted || wanted->start < allocation_granularity)
+            return status_invalid_parameter; // Windows keeps the first 64 KiB free
         mapped = sys::map_anonymous_at({granularity_floor(wanted->start), wanted->end}, initial);
     }
     if (!mapped)
