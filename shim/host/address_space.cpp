@@ -216,19 +216,16 @@ NTSTATUS AddressSpace::free(void* base, SIZE_T size, ULONG type)
     return status_invalid_parameter;
 }
 
+// Unmapped first: that can fail, at the kernel's limit of mappings, when one cannot be cut out of a
+// larger one; the allocation then stays as it was, latched pages included. No other allocation can
+// get the addresses meanwhile.
 NTSTATUS AddressSpace::release(Allocation& allocation)
 {
-    if (allocation.watched) {
-        if (const auto ok = watches_.forget(allocation.range); !ok)
-            return from_errno(ok.error().code);
-    }
-    if (const auto ok = sys::unmap(allocation.range); !ok) {
-        // At the kernel's limit of mappings, one cannot be cut out of a larger one. The allocation
-        // stays, watched as it was.
-        if (allocation.watched)
-            (void)watch(allocation.range, PROT_READ | PROT_WRITE, backend::Contents::written);
+    const auto region = watches_.find(allocation.range.start);
+    if (const auto ok = sys::unmap(allocation.range); !ok)
         return from_errno(ok.error().code);
-    }
+    if (allocation.watched && region)
+        watches_.forget(*region, region->range);
     allocations_.erase(allocation.range.start);
     return status_success;
 }
