@@ -145,11 +145,36 @@ Result<void> AddressSpace::watch(PageRange range, int protection, backend::Conte
                           core::OnOverlap::replace);
 }
 
-Result<void> AddressSpace::set_protection(const Allocation& allocation, PageRange range,
-                                          int protection)
+Result<void> AddressSpace::apply_protection(const Allocation& allocation, PageRange range,
+                                            int protection)
 {
     return allocation.watched ? watches_.backend().protect(range, protection)
                               : sys::protect(range, protection);
+}
+
+Result<void> AddressSpace::set_protection(const Allocation& allocation, PageRange range,
+                                          int protection)
+{
+    auto ok = apply_protection(allocation, range, protection);
+    if (!ok)
+        restore_protection(allocation, range);
+    return ok;
+}
+
+// A change of protection over several of the kernel's mappings can fail half-way. Puts back what
+// the records say; that needs no new mapping.
+void AddressSpace::restore_protection(const Allocation& allocation, PageRange range)
+{
+    for (auto run = std::prev(allocation.runs.upper_bound(range.start));
+         run != allocation.runs.end() && run->first < range.end; ++run) {
+        const auto next = std::next(run);
+        const std::uintptr_t end =
+            next == allocation.runs.end() ? allocation.range.end : next->first;
+        const int protection = run->second.committed
+                                   ? to_protection(run->second.protect).value_or(PROT_NONE)
+                                   : PROT_NONE;
+        (void)apply_protection(allocation, range.intersect({run->first, end}), protection);
+    }
 }
 
 NTSTATUS AddressSpace::commit(void*& base, SIZE_T& size, ULONG protect, int protection)

@@ -57,7 +57,10 @@ class AddressSpace {
 
     Result<PageRange> map_free(std::size_t bytes, int protection) const;
     Result<void> watch(PageRange range, int protection, backend::Contents contents);
+    // All of the range, or none of it.
     Result<void> set_protection(const Allocation& allocation, PageRange range, int protection);
+    Result<void> apply_protection(const Allocation& allocation, PageRange range, int protection);
+    void restore_protection(const Allocation& allocation, PageRange range);
 
     Allocation* find(std::uintptr_t address);
     static bool all_committed(const Allocation& allocation, PageRange range);
