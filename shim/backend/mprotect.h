@@ -32,7 +32,9 @@ class Mprotect final : public Backend {
     bool survives_fork() const noexcept override { return true; }
 
   private:
-    Mprotect() = default;
+    explicit Mprotect(std::uint8_t owner) noexcept : owner_(owner) {}
+
+    std::uint8_t owner_;
 };
 
 } // namespace writewatch::backend

@@ -61,4 +61,10 @@ Result<void> advise(PageRange range, int advice) noexcept
     return {};
 }
 
+bool is_mapped(PageRange page) noexcept
+{
+    unsigned char resident = 0;
+    return ::mincore(to_pointer(page.start), page_size, &resident) == 0 || errno != ENOMEM;
+}
+
 } // namespace writewatch::sys

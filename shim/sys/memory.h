@@ -19,4 +19,7 @@ Result<void> unmap(PageRange range) noexcept;
 Result<void> protect(PageRange range, int protection) noexcept;
 Result<void> advise(PageRange range, int advice) noexcept;
 
+// Whether anything is mapped at one page.
+bool is_mapped(PageRange page) noexcept;
+
 } // namespace writewatch::sys
