@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#if !__has_include(<catch2/catch_all.hpp>)
+#define CATCH_CONFIG_RUNNER
+// Its SIGSEGV handler would take the place of the mprotect backend's and call nobody.
+#define CATCH_CONFIG_NO_POSIX_SIGNALS
+#endif
+#include "tests/support/catch.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace writewatch::test {
+
+void leave_without(const Missing& missing)
+{
+    const char* const required = std::getenv("WRITEWATCH_TEST_REQUIRE");
+    const bool fails = required != nullptr && std::strstr(required, missing.capability) != nullptr;
+    std::fprintf(stderr, "%s: %s: %s\n", fails ? "FAILED, required" : "skipped", missing.capability,
+                 missing.reason.c_str());
+    std::fflush(nullptr);
+    std::_Exit(fails ? 1 : 77);
+}
+
+} // namespace writewatch::test
+
+int main(int argc, char** argv)
+{
+    if (const auto missing = writewatch::test::missing())
+        writewatch::test::leave_without(*missing);
+    // Catch2 returns the number of failures, which may be 77.
+    return Catch::Session().run(argc, argv) == 0 ? 0 : 1;
+}

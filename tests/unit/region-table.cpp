@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "shim/core/region_table.h"
+#include "tests/support/catch.h"
+#include "tests/support/pages.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+using namespace writewatch;
+using core::RegionTable;
+using test::pages;
+
+std::optional<test::Missing> test::missing()
+{
+    return std::nullopt;
+}
+
+namespace {
+
+constexpr std::uintptr_t base = 0x7000'0000'0000;
+constexpr auto mode = backend::Mode::on_presence;
+
+struct OpenTable : RegionTable {
+    OpenTable() { REQUIRE(open()); }
+    ~OpenTable() { close(); }
+    OpenTable(const OpenTable&) = delete;
+    OpenTable& operator=(const OpenTable&) = delete;
+
+    core::RegionId add(PageRange range, backend::Mode with = mode)
+    {
+        REQUIRE(reserve(1));
+        return insert(range, with);
+    }
+    void cut(PageRange range)
+    {
+        REQUIRE(reserve(1));
+        remove(range);
+    }
+    std::vector<PageRange> all() const
+    {
+        std::vector<PageRange> ranges;
+        for (auto region = next(0); region; region = next(region->range.end))
+            ranges.push_back(region->range);
+        return ranges;
+    }
+};
+
+using Ranges = std::vector<PageRange>;
+
+} // namespace
+
+TEST_CASE("an empty table finds nothing", "[region-table]")
+{
+    const OpenTable table;
+    CHECK_FALSE(table.find(base));
+    CHECK_FALSE(table.find(0));
+    CHECK_FALSE(table.next(0));
+    CHECK_FALSE(table.find(~std::uintptr_t{0}));
+}
+
+TEST_CASE("find includes the start of a region and excludes its end", "[region-table]")
+{
+    OpenTable table;
+    const auto id = table.add(pages(base, 2, 3), backend::Mode::armed);
+    for (const std::uintptr_t inside :
+         {base + 2 * page_size, base + 2 * page_size + 1, base + 5 * page_size - 1}) {
+        const auto region = table.find(inside);
+        REQUIRE(region);
+        CHECK(region->range == pages(base, 2, 3));
+        CHECK(region->id == id);
+        CHECK(region->mode == backend::Mode::armed);
+    }
+    CHECK_FALSE(table.find(base + 2 * page_size - 1));
+    CHECK_FALSE(table.find(base + 5 * page_size));
+}
+
+TEST_CASE("next is the first region that ends above the address", "[region-table]")
+{
+    OpenTable table;
+    table.add(pages(base, 10, 2));
+    table.add(pages(base, 2, 2));
+    table.add(pages(base, 4, 1)); // adjacent to the one before
+    CHECK(table.next(0)->range == pages(base, 2, 2));
+    CHECK(table.next(base + 3 * page_size)->range == pages(base, 2, 2));
+    CHECK(table.next(base + 4 * page_size)->range == pages(base, 4, 1));
+    CHECK(table.next(base + 5 * page_size)->range == pages(base, 10, 2));
+    CHECK_FALSE(table.next(base + 12 * page_size));
+}
+
+TEST_CASE("the ends of the address space are places like any other", "[region-table]")
+{
+    OpenTable table;
+    table.add({0, page_size});
+    table.add({address_space_end - page_size, address_space_end});
+    CHECK(table.find(0));
+    CHECK(table.find(address_space_end - 1));
+    CHECK_FALSE(table.find(address_space_end));
+    table.cut({0, address_space_end});
+    CHECK(table.all().empty());
+}
+
+TEST_CASE("remove takes whole regions, trims partial ones and splits one around it",
+          "[region-table]")
+{
+    OpenTable table;
+    const auto low = table.add(pages(base, 0, 4), backend::Mode::armed);
+    table.add(pages(base, 4, 4));
+    const auto high = table.add(pages(base, 8, 4), backend::Mode::armed_huge);
+
+    SECTION("a whole one")
+    {
+        table.cut(pages(base, 4, 4));
+        CHECK(table.all() == Ranges{pages(base, 0, 4), pages(base, 8, 4)});
+    }
+    SECTION("a range over the end of one, all of the next and the start of the third")
+    {
+        table.cut(pages(base, 2, 8));
+        CHECK(table.all() == Ranges{pages(base, 0, 2), pages(base, 10, 2)});
+        CHECK(table.find(base)->id == low);
+        CHECK(table.find(base)->mode == backend::Mode::armed);
+        CHECK(table.find(base + 10 * page_size)->mode == backend::Mode::armed_huge);
+        CHECK(table.find(base + 10 * page_size)->id == high);
+    }
+    SECTION("the middle of one: the start keeps the id, the rest gets its own")
+    {
+        table.cut(pages(base, 1, 1));
+        CHECK(table.all() ==
+              Ranges{pages(base, 0, 1), pages(base, 2, 2), pages(base, 4, 4), pages(base, 8, 4)});
+        CHECK(table.find(base)->id == low);
+        const auto rest = table.find(base + 2 * page_size);
+        CHECK(rest->id > high);
+        CHECK(rest->mode == backend::Mode::armed);
+    }
+    SECTION("nothing where nothing is")
+    {
+        table.cut(pages(base, 12, 4));
+        table.cut({0, base});
+        CHECK(table.all().size() == 3);
+    }
+    SECTION("more than everything")
+    {
+        table.cut({0, address_space_end});
+        CHECK(table.all().empty());
+    }
+    SECTION("an id is never used again")
+    {
+        table.cut(pages(base, 8, 4));
+        CHECK(table.add(pages(base, 8, 4)) > high);
+    }
+}
+
+TEST_CASE("the table grows", "[region-table]")
+{
+    constexpr std::size_t many = 30'000;
+    OpenTable table;
+    // From both ends inwards, so that insertion moves entries.
+    for (std::size_t i = 0; i < many / 2; ++i) {
+        table.add(pages(base, 2 * i));
+        table.add(pages(base, 2 * (many - 1 - i)));
+    }
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < many; ++i) {
+        const auto region = table.find(base + 2 * i * page_size);
+        found += region && region->range == pages(base, 2 * i);
+        found += !table.find(base + (2 * i + 1) * page_size);
+    }
+    CHECK(found == 2 * many);
+}
+
+TEST_CASE("a fork in the middle of a change empties the table, at any other time it is kept",
+          "[region-table]")
+{
+    OpenTable table;
+    table.add(pages(base, 0));
+    CHECK(table.recover_after_fork());
+    CHECK(table.find(base));
+}
+
+// Regions come, go, are split and grow around one that stays: a reader sees it always, and never
+// one that nobody inserted.
+TEST_CASE("a reader beside a writer misses nothing and sees nothing torn", "[region-table]")
+{
+    OpenTable table;
+    constexpr std::size_t places = 64;
+    const auto place = [](std::size_t i) { return pages(base, i * 16, 8 + i % 3); };
+    const PageRange constant = place(places / 2);
+    table.add(constant, backend::Mode::armed);
+
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> bad{0};
+    std::atomic<std::uint64_t> reads{0};
+    std::vector<std::thread> readers;
+    for (int reader = 0; reader < 2; ++reader) {
+        readers.emplace_back([&] {
+            while (!stop) {
+                const auto stays = table.find(constant.start + page_size);
+                bad += !stays || stays->range != constant || stays->mode != backend::Mode::armed;
+                std::uintptr_t at = 0;
+                for (auto region = table.next(at); region; region = table.next(at)) {
+                    // Every region starts where a place or its second half does, and ends so, too.
+                    const std::size_t first = (region->range.start - base) / page_size;
+                    const std::size_t end = (region->range.end - base) / page_size;
+                    const std::size_t i = first / 16;
+                    const PageRange whole = place(i);
+                    bad += region->range.start < base || i >= places || region->range.empty() ||
+                           !whole.contains(region->range) || (first % 16 != 0 && first % 16 != 5) ||
+                           (end % 16 != 4 && region->range.end != whole.end) || region->id == 0;
+                    at = region->range.end;
+                }
+                ++reads;
+            }
+        });
+    }
+    std::uint32_t random = 1;
+    for (int round = 0; round < 20'000 || reads < 100; ++round) {
+        random = random * 1664525 + 1013904223;
+        const std::size_t i = (random >> 16) % places;
+        if (place(i) == constant)
+            continue;
+        table.cut(place(i));
+        if ((random & 0x100) != 0)
+            table.add(place(i));
+        if ((random & 0x200) != 0)
+            table.cut(pages(place(i).start, 4, 1)); // split
+    }
+    stop = true;
+    for (std::thread& thread : readers)
+        thread.join();
+    CHECK(bad == 0);
+    CHECK(reads >= 100);
+}
