@@ -12,8 +12,8 @@
 #include <vector>
 
 using namespace writewatch;
-using abi::page_region;
-using abi::pm_scan_arg;
+using abi::PageRegion;
+using abi::PmScanArg;
 using backend::Mode;
 using backend::PageScanner;
 using backend::Run;
@@ -38,7 +38,7 @@ struct Answer {
 // Answers by script and keeps what it was asked.
 class Kernel final : public backend::ScanDevice {
   public:
-    int scan(pm_scan_arg& argument) noexcept override
+    int scan(PmScanArg& argument) noexcept override
     {
         asked.push_back(argument);
         if (script.empty())
@@ -46,7 +46,7 @@ class Kernel final : public backend::ScanDevice {
         const Answer answer = script.front();
         script.pop_front();
         // NOLINTNEXTLINE(performance-no-int-to-ptr)
-        auto* const vector = reinterpret_cast<page_region*>(argument.vec);
+        auto* const vector = reinterpret_cast<PageRegion*>(argument.vec);
         for (std::size_t i = 0; i < answer.copied.size() && i < argument.vec_len; ++i)
             vector[i] = {answer.copied[i].start, answer.copied[i].end, abi::page_is_written};
         argument.walk_end = answer.walk_end;
@@ -54,7 +54,7 @@ class Kernel final : public backend::ScanDevice {
     }
 
     std::deque<Answer> script;
-    std::vector<pm_scan_arg> asked;
+    std::vector<PmScanArg> asked;
 };
 
 struct Scanner {
@@ -88,7 +88,7 @@ TEST_CASE("private memory is asked for written pages that are populated by more 
           "[scan-query]")
 {
     const auto action = GENERATE(ScanQuery::Action::read, ScanQuery::Action::reset);
-    const pm_scan_arg argument =
+    const PmScanArg argument =
         ScanQuery(true, false).written(pages(base, 3, 4), Mode::on_presence, action);
     CHECK(argument.size == 96);
     CHECK(argument.start == base + 3 * page_size);
@@ -107,7 +107,7 @@ TEST_CASE("private memory is asked for written pages that are populated by more 
 
 TEST_CASE("where KSM uses the zero page, it does not count as clean", "[scan-query]")
 {
-    const pm_scan_arg argument =
+    const PmScanArg argument =
         ScanQuery(false, false).written(pages(base, 0), Mode::on_presence, ScanQuery::Action::read);
     CHECK(argument.category_mask == abi::page_is_written);
     CHECK(argument.category_inverted == 0);
@@ -117,7 +117,7 @@ TEST_CASE("where KSM uses the zero page, it does not count as clean", "[scan-que
 TEST_CASE("armed memory is asked for written pages only", "[scan-query]")
 {
     const Mode mode = GENERATE(Mode::armed, Mode::armed_huge);
-    const pm_scan_arg argument =
+    const PmScanArg argument =
         ScanQuery(true, false).written(pages(base, 0), mode, ScanQuery::Action::reset);
     CHECK(argument.category_mask == abi::page_is_written);
     CHECK(argument.category_inverted == 0);
@@ -129,7 +129,7 @@ TEST_CASE("every query checks the registration when it is to be checked", "[scan
 {
     const bool check = GENERATE(false, true);
     const ScanQuery query(true, check);
-    const auto has_flag = [](const pm_scan_arg& argument) {
+    const auto has_flag = [](const PmScanArg& argument) {
         return (argument.flags & abi::pm_scan_check_wpasync) != 0;
     };
     for (const Mode mode : {Mode::on_presence, Mode::armed, Mode::armed_huge}) {
@@ -138,7 +138,7 @@ TEST_CASE("every query checks the registration when it is to be checked", "[scan
     }
     CHECK(has_flag(query.maybe_written(pages(base, 0))) == check);
     // The fast look resets nothing and is on the kernel's fast path: one category, no more.
-    const pm_scan_arg look = query.maybe_written(pages(base, 0));
+    const PmScanArg look = query.maybe_written(pages(base, 0));
     CHECK((look.flags & abi::pm_scan_wp_matching) == 0);
     CHECK(look.category_mask == abi::page_is_written);
     CHECK(look.return_mask == abi::page_is_written);
@@ -344,7 +344,7 @@ TEST_CASE("reset without results: no vector, no limit, again after EINTR", "[pag
     scanner.kernel.script = {{-EINTR, {}, 0}, complete({}, base + 64 * page_size)};
     REQUIRE(scanner.scanner.reset(pages(base, 0, 64), Mode::on_presence));
     REQUIRE(scanner.kernel.asked.size() == 2);
-    for (const pm_scan_arg& argument : scanner.kernel.asked) {
+    for (const PmScanArg& argument : scanner.kernel.asked) {
         CHECK((argument.flags & abi::pm_scan_wp_matching) != 0);
         CHECK(argument.vec == 0);
         CHECK(argument.vec_len == 0);
