@@ -96,11 +96,14 @@ writewatch::Result<backend::TrackRequest> choose_tracking(PageRange range, bool 
     if (!huge)
         return request;
 
-    const auto size = sys::mapping_page_size(range.start);
+    const auto size = sys::mapping_page_size(range);
     if (!size)
         return tl::unexpected(size.error());
     if (*size == page_size)
         return request; // transparent huge pages: each is split when it is first written or cut
+    // A scan goes by windows that a larger page does not fit into.
+    if (*size > 2 * 1024 * 1024)
+        return writewatch::fail(EINVAL, "hugetlb: pages of more than 2 MiB", range);
     if (range.start % *size != 0 || range.end % *size != 0)
         return writewatch::fail(EINVAL, "hugetlb: not whole huge pages", range);
     request.mode = backend::Mode::armed_huge;

@@ -126,17 +126,18 @@ Result<Mapping> inspect_mapping(PageRange range) noexcept
     return mapping;
 }
 
-Result<std::size_t> mapping_page_size(std::uintptr_t address) noexcept
+Result<std::size_t> mapping_page_size(PageRange range) noexcept
 {
     LineReader reader("/proc/self/smaps");
     if (!reader)
         return fail(errno, "open /proc/self/smaps");
     bool inside = false;
+    std::size_t size = 0;
     std::string_view text;
     while (reader.next(text)) {
         MapsLine line;
         if (parse_maps_line(text, line)) {
-            inside = line.range.contains(address);
+            inside = line.range.overlaps(range);
             continue;
         }
         if (!inside || cut(text, ':') != "KernelPageSize")
@@ -144,9 +145,13 @@ Result<std::size_t> mapping_page_size(std::uintptr_t address) noexcept
         text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
         std::size_t kilobytes = 0;
         std::from_chars(text.data(), text.data() + text.size(), kilobytes);
-        return kilobytes * 1024;
+        if (size != 0 && size != kilobytes * 1024)
+            return fail(EINVAL, "pages of different sizes", range);
+        size = kilobytes * 1024;
     }
-    return fail(ENOMEM, "not mapped", {page_floor(address), page_floor(address) + page_size});
+    if (size == 0)
+        return fail(ENOMEM, "not mapped", range);
+    return size;
 }
 
 } // namespace writewatch::sys

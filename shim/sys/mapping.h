@@ -16,8 +16,8 @@ struct Mapping {
 // mapped.
 Result<Mapping> inspect_mapping(PageRange range) noexcept;
 
-// The page size of the mapping at the address in bytes, from /proc/self/smaps (slow): 4096, or more
-// for hugetlb.
-Result<std::size_t> mapping_page_size(std::uintptr_t address) noexcept;
+// The page size of the mappings in the range in bytes, from /proc/self/smaps (slow): 4096, or more
+// for hugetlb. EINVAL: it differs.
+Result<std::size_t> mapping_page_size(PageRange range) noexcept;
 
 } // namespace writewatch::sys
