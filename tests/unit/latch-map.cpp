@@ -157,9 +157,8 @@ TEST_CASE("bits are visible before their generation is", "[latch-map]")
     OpenMap map({base, base + slice});
     constexpr std::size_t rounds = 20'000;
     std::atomic<std::size_t> missed{0};
-    std::atomic<std::uint64_t> set{0};
     std::thread reader([&] {
-        std::uint64_t last = map.generation();
+        std::uint64_t last = 0;
         for (std::size_t seen = 0; seen < rounds;) {
             const std::uint64_t now = map.generation();
             if (now == last) {
