@@ -65,6 +65,16 @@ RULE(errors, size_zero, "observed: Wine's tests")
     check_fails({.base = region.base(), .size = 0}, ERROR_INVALID_PARAMETER);
 }
 
+RULE(errors, size_zero_inside_a_page, "observed: Wine's tests")
+{
+    // Rounding the base down must not make a page of nothing.
+    Region region(8);
+    region.write(3);
+    check_fails({.base = region.page(3, 100), .size = 0}, ERROR_INVALID_PARAMETER);
+    check_reset_fails(region.page(3, 100), 0, ERROR_INVALID_PARAMETER);
+    check_equal("pages still reported", region.written(), Pages{3});
+}
+
 RULE(errors, unknown_flags, "observed: Wine's tests")
 {
     Region region(8);

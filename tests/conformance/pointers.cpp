@@ -51,7 +51,7 @@ void check_other_threads()
         check_equal("pages returned to another thread", region.take(), Pages{2});
         done = true;
     });
-    for (int waits = 0; waits < 300 && !done; ++waits)
+    for (int waits = 0; waits < 1000 && !done; ++waits)
         Sleep(10);
     if (!done) {
         record_failure("a lock was left behind: other threads hang", __FILE__, __LINE__);

@@ -262,3 +262,23 @@ RULE(protection, latch_ends_with_the_allocation, latch)
     Region again(16, committed, PAGE_READWRITE, at);
     check_equal("pages reported", again.written(), Pages{});
 }
+
+RULE(protection, failed_change_latches_nothing, "contract 2, and Microsoft Learn: VirtualProtect")
+{
+    // A change over the end of its allocation fails; the neighbour's pages have nothing to do with
+    // it.
+    constexpr std::size_t pages = 16; // 64 KiB, the allocation granularity
+    void* at = nullptr;
+    {
+        Region place(2 * pages, MEM_RESERVE, PAGE_NOACCESS);
+        at = place.base();
+    }
+    Region low(pages, committed, PAGE_READWRITE, at);
+    Region high(pages, committed, PAGE_READWRITE, low.end());
+    high.write(0);
+    DWORD old = 0;
+    check("a change of both allocations fails",
+          VirtualProtect(low.base(), low.size() + page_size, PAGE_READWRITE, &old) == FALSE);
+    high.decommit(0, pages);
+    check_equal("pages of the upper", high.written(), Pages{});
+}

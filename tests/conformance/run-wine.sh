@@ -8,6 +8,8 @@
 #   --wine COMMAND   which Wine (default: wine)
 #   --preload FILE   a library to preload into Wine; the program is run only if it says that it is
 #                    active, else: skipped, or failed if WRITEWATCH_TEST_REQUIRE=pagemap-scan
+#   --known DIR      adds "--expect DIR/VERSION-stock.txt" (with --preload: -writewatch.txt), where
+#                    VERSION is what this Wine says: wine-8.0
 #   --timeout SECS   how long it may take (default: 240)
 #   --prefixes DIR   where prefixes are kept (default: wine-prefixes in Meson's build directory, or
 #                    in $TMPDIR). Making one costs seconds: it is made once, each run takes a copy
@@ -30,15 +32,17 @@ skip()
 
 wine=wine
 preload=
+known=
 seconds=240
 prefixes=${MESON_BUILD_ROOT:-${TMPDIR:-/tmp}}/wine-prefixes
 while [ $# -gt 0 ]; do
     case $1 in
-    --wine | --preload | --timeout | --prefixes)
+    --wine | --preload | --known | --timeout | --prefixes)
         [ $# -ge 2 ] || usage_error "$1 needs a value"
         case $1 in
         --wine) wine=$2 ;;
         --preload) preload=$(realpath -- "$2") ;;
+        --known) known=$(realpath -- "$2") ;;
         --timeout) seconds=$2 ;;
         --prefixes) prefixes=$2 ;;
         esac
@@ -67,6 +71,11 @@ done
 command -v "$wine" >/dev/null || skip "there is no command '$wine'; apt-get install wine64"
 version=$("$wine" --version 2>/dev/null) || skip "'$wine --version' fails"
 version=${version%% *}
+
+if [ -n "$known" ]; then
+    list=$known/$version-$([ -n "$preload" ] && echo writewatch || echo stock).txt
+    [ ! -e "$list" ] || arguments+=(--expect "Z:$list")
+fi
 
 # No display, no debugger, no questions about Mono and Gecko.
 export WINEDEBUG=${WINEDEBUG:--all} WINEDLLOVERRIDES="mscoree,mshtml,winedbg=" DISPLAY=

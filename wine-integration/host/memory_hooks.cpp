@@ -143,7 +143,9 @@ NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, 
     void* local_base = read_from_program(base);
     SIZE_T local_size = read_from_program(size);
     const PageRange range = touched_pages(local_base, local_size);
-    if (!is_watched(range))
+    // A change over the edge of an allocation fails, and must not latch its neighbour's pages.
+    const auto region = host->watches.find(range.start);
+    if (!region || !region->range.contains(range))
         return host->wine.protect_virtual_memory(process, base, size, protect, old_protect);
     probe_for_write(base);
     probe_for_write(size);
