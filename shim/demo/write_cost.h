@@ -12,7 +12,7 @@
 namespace demo {
 
 struct WriteCost {
-    double write_ns = 0;           // one write to a clean page (median over the rounds)
+    double write_ns = 0;           // one write to a clean page (median over batches of writes)
     double get_reset_ns = 0;       // one pass of get+reset over the whole heap (median)
     std::size_t pages_written = 0; // in all rounds together ...
     std::size_t pages_found = 0;   // ... and what the passes reported

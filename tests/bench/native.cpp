@@ -129,12 +129,12 @@ void measure_get_reset(Region& region, const bench::BareScan& bare)
                             region.addresses());
              })}};
         bench::interleave(variants, repetitions);
-        const double ratio = variants[1].median() / variants[0].median();
-        rows.push_back(
-            {what, variants[0].median(), variants[1].median(), ratio, get_reset_ratio_bound, "x"});
+        const double ratio = variants[1].undisturbed() / variants[0].undisturbed();
+        rows.push_back({what, variants[0].undisturbed(), variants[1].undisturbed(), ratio,
+                        get_reset_ratio_bound, "x"});
         if (stride == 0)
-            rows.push_back({"idle get against the qualified scan", variants[0].median(),
-                            variants[1].median(), ratio, idle_ratio_bound, "x"});
+            rows.push_back({"idle get against the qualified scan", variants[0].undisturbed(),
+                            variants[1].undisturbed(), ratio, idle_ratio_bound, "x"});
     }
 }
 
@@ -163,9 +163,9 @@ void measure_single_page(Region& region, const bench::BareScan& bare)
             {"library", sample([&] { return get(region.base(), page_size, 0, one); })}};
         bench::interleave(variants, repetitions);
         rows.push_back({written ? "get of one page, written" : "get of one page, clean",
-                        variants[0].median(), variants[1].median(),
-                        variants[1].median() - variants[0].median(), single_page_extra_ns_bound,
-                        "ns more"});
+                        variants[0].undisturbed(), variants[1].undisturbed(),
+                        variants[1].undisturbed() - variants[0].undisturbed(),
+                        single_page_extra_ns_bound, "ns more"});
     }
 }
 
@@ -196,9 +196,10 @@ void measure_arming()
     std::vector<bench::Variant> variants{{"unwatched", sample(0)},
                                          {"watched", sample(MEM_WRITE_WATCH)}};
     bench::interleave(variants, repetitions);
-    rows.push_back({"allocating 1 GiB, unwatched and watched", variants[0].median(),
-                    variants[1].median(), variants[1].median() - variants[0].median(),
-                    arming_ns_bound, "ns more"});
+    rows.push_back({"allocating 1 GiB, unwatched and watched", variants[0].undisturbed(),
+                    variants[1].undisturbed(),
+                    variants[1].undisturbed() - variants[0].undisturbed(), arming_ns_bound,
+                    "ns more"});
 
     const long before = page_tables_kib();
     char* const base = allocate(gib, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
@@ -221,6 +222,7 @@ void measure_arming()
 
 void print_table()
 {
+    std::printf("10th percentiles of %zu interleaved samples\n", repetitions);
     std::printf("%-42s %12s %12s %12s %12s\n", "", "bare [us]", "library [us]", "", "bound");
     for (const Row& row : rows)
         std::printf("%-42s %12.2f %12.2f %8.2f %-7s <= %.2f\n", row.what.c_str(), row.bare_ns / 1e3,
