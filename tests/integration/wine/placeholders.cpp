@@ -81,26 +81,45 @@ void test_partial_preserve()
     CHECK(VirtualFree(unqualified(p + 8 * page), 0, MEM_RELEASE));
 }
 
+using Free = NTSTATUS(NTAPI*)(HANDLE, void**, SIZE_T*, ULONG);
+
+// Kernel32 refuses sizes with MEM_RELEASE, the system call does not.
+bool release(volatile char* at, SIZE_T pages)
+{
+    static const auto free_memory = reinterpret_cast<Free>(
+        reinterpret_cast<void*>(GetProcAddress(GetModuleHandleA("ntdll"), "NtFreeVirtualMemory")));
+    void* base = unqualified(at);
+    SIZE_T size = pages * page;
+    return free_memory(GetCurrentProcess(), &base, &size, MEM_RELEASE) == 0 &&
+           base == unqualified(at) && size == pages * page;
+}
+
 // MEM_RELEASE of a part of an ordinary allocation: at the start, at the end, in the middle.
 bool test_partial_release()
 {
     volatile char* p = allocate_watched(64);
-    for (const long i : {0L, 20L, 40L, 63L})
-        p[static_cast<SIZE_T>(i) * page] = 1;
-    if (!VirtualFree(unqualified(p), 16 * page, MEM_RELEASE)) {
+    touch(p, {0, 20, 40, 63});
+    if (!release(p, 16)) {
         CHECK(written(p, 64) == (Pages{0, 20, 40, 63}));
         CHECK(VirtualFree(unqualified(p), 0, MEM_RELEASE));
         return false;
     }
-    CHECK(VirtualFree(unqualified(p + 56 * page), 8 * page, MEM_RELEASE));
-    CHECK(VirtualFree(unqualified(p + 32 * page), 4 * page, MEM_RELEASE));
+    CHECK(release(p + 56 * page, 8));
+    CHECK(release(p + 32 * page, 4));
     CHECK(written(p, 16) == Pages{-1});
     CHECK(written(p + 16 * page, 16) == Pages{4});
     CHECK(written(p + 36 * page, 20) == Pages{4});
     CHECK(written(p + 56 * page, 8) == Pages{-1});
     CHECK(written(p + 32 * page, 4) == Pages{-1});
+    CHECK(written(p + 16 * page, 40) == Pages{-1});
+    // What is left is tracked as before.
+    CHECK(ResetWriteWatch(unqualified(p + 36 * page), 20 * page) == 0);
+    touch(p, {50});
+    CHECK(written(p + 36 * page, 20) == Pages{14});
+    CHECK(written(p + 16 * page, 16) == Pages{4});
     CHECK(VirtualFree(unqualified(p + 16 * page), 0, MEM_RELEASE));
     CHECK(VirtualFree(unqualified(p + 36 * page), 0, MEM_RELEASE));
+    CHECK(written(p + 36 * page, 20) == Pages{-1});
     return true;
 }
 
