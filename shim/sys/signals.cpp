@@ -20,14 +20,20 @@ void restore_signals(const sigset_t& saved) noexcept
     pthread_sigmask(SIG_SETMASK, &saved, nullptr);
 }
 
+// It throws nothing, which its declaration does not say: called as it stands, it would give these
+// functions exception tables, and a thread that is ended in here (Wine's TerminateThread) would end
+// the process.
+using SetCancelState = int (*)(int, int*) noexcept;
+static const auto set_cancel_state = reinterpret_cast<SetCancelState>(&pthread_setcancelstate);
+
 CancellationBlock::CancellationBlock() noexcept
 {
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &saved_);
+    set_cancel_state(PTHREAD_CANCEL_DISABLE, &saved_);
 }
 
 CancellationBlock::~CancellationBlock()
 {
-    pthread_setcancelstate(saved_, nullptr);
+    set_cancel_state(saved_, nullptr);
 }
 
 Result<struct sigaction> install_handler(int signal, SignalHandler handler) noexcept
