@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // Runs test programs one after the other inside a guest, where there is no meson: one boot for all
-// of them. Usage: suite [--expect-failure] [--timeout SECONDS] PROGRAM...
+// of them. Usage: suite [--expect-failure] [--verbose] [--timeout SECONDS] PROGRAM...
 //
 // Prints one line per program (ok, not ok, skip) with its time, the output of those that failed or
-// skipped, and a total. Exit status 0 if all passed or skipped; with --expect-failure: if every one
-// failed, for tests that show what a kernel does wrong.
+// skipped (of all with --verbose), and a total. Exit status 0 if all passed or skipped; with
+// --expect-failure: if every one failed, for tests that show what a kernel does wrong.
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -71,17 +71,21 @@ void print(int output)
 int main(int argc, char** argv)
 {
     bool expect_failure = false;
+    bool verbose = false;
     unsigned timeout = 120;
     int next = 1;
     for (; next < argc && argv[next][0] == '-'; ++next) {
         const std::string_view option = argv[next];
         if (option == "--expect-failure") {
             expect_failure = true;
+        } else if (option == "--verbose") {
+            verbose = true;
         } else if (option == "--timeout" && next + 1 < argc) {
             timeout = static_cast<unsigned>(std::atoi(argv[++next]));
         } else {
-            std::fprintf(stderr,
-                         "usage: suite [--expect-failure] [--timeout SECONDS] PROGRAM...\n");
+            std::fprintf(
+                stderr,
+                "usage: suite [--expect-failure] [--verbose] [--timeout SECONDS] PROGRAM...\n");
             return 64;
         }
     }
@@ -113,7 +117,7 @@ int main(int argc, char** argv)
         else if (status != 0 && status != skipped)
             std::printf(" exit status %d", status);
         std::printf("\n");
-        if (status != 0)
+        if (status != 0 || verbose)
             print(output);
         std::fflush(stdout);
         close(output);
