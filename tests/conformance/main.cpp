@@ -31,7 +31,8 @@ Asks this system every rule of Windows' write watches and prints a table of the 
   --rule NAME      only the rules that NAME matches ('*' stands for any characters; may be repeated)
   --list           print the rules and who claims them, and run none
   --expect FILE    a list of known failures, one "RULE REASON" per line. An unexpected failure and
-                   an unexpected pass are both errors
+                   an unexpected pass are both errors. {platform} in FILE stands for what the
+                   last line of the table begins with, such as wine-8.0
   --json           the report as one JSON object on standard output
   --in-process     run the rules in this process, for a debugger; a crash ends the program
   --help           this text
@@ -61,6 +62,14 @@ struct Line {
     std::exit(exit_usage);
 }
 
+std::string with_platform(std::string path)
+{
+    constexpr std::string_view placeholder = "{platform}";
+    if (const std::size_t at = path.find(placeholder); at != std::string::npos)
+        path.replace(at, placeholder.size(), platform_name());
+    return path;
+}
+
 Options parse(int argc, char** argv)
 {
     Options options;
@@ -74,7 +83,7 @@ Options parse(int argc, char** argv)
         if (argument == "--rule")
             options.patterns.push_back(value());
         else if (argument == "--expect")
-            options.expect = value();
+            options.expect = with_platform(value());
         else if (argument == "--list")
             options.list = true;
         else if (argument == "--json")

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Usage: same-rules.sh NATIVE-PROGRAM WINDOWS-PROGRAM
+# Usage: same-rules.sh NATIVE-PROGRAM COMMAND [ARGUMENTS...]
+#
+# COMMAND runs the Windows program under Wine (tests/integration/wine/run-windows).
 #
 # Every rule exists on every platform, if only to say that it is not applicable there: both programs
 # list the same names.
@@ -12,7 +14,7 @@ case ${1:-} in
     exit 0
     ;;
 esac
-[ $# -eq 2 ] || {
+[ $# -ge 2 ] || {
     printf 'same-rules.sh: two programs are needed (see same-rules.sh --help)\n' >&2
     exit 64
 }
@@ -20,8 +22,9 @@ esac
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$1" --list >"$scratch/native"
+shift
 status=0
-"$(dirname "$0")/run-wine.sh" "$2" --list >"$scratch/windows" || status=$?
+"$@" --list >"$scratch/windows" || status=$?
 [ $status -eq 0 ] || exit $status
 
 for list in native windows; do
