@@ -24,7 +24,8 @@ using Environment = std::map<std::string, std::string>;
 std::optional<fs::path> find_collector(const fs::path& self, const char* name)
 {
     const fs::path here = self.parent_path();
-    for (const fs::path& folder : {here / "../demo", here / "../libexec/writewatch"}) {
+    for (const fs::path& folder :
+         {here / "../demo", here / ".." / WRITEWATCH_LIBEXECDIR / "writewatch"}) {
         std::error_code error;
         const fs::path candidate = fs::canonical(folder / name, error);
         if (!error)
