@@ -50,15 +50,17 @@ std::vector<std::string> merged(const std::map<std::string, std::string>& change
         if (changes.find(text.substr(0, text.find('='))) == changes.end())
             result.push_back(text);
     }
-    for (const auto& [name, value] : changes)
+    for (const auto& [name, value] : changes) {
         if (!value.empty())
-            result.push_back(name + "=" + value);
+            result.emplace_back(name).append("=").append(value);
+    }
     return result;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& strings)
 {
     std::vector<char*> result;
+    result.reserve(strings.size() + 1);
     for (std::string& string : strings)
         result.push_back(string.data());
     result.push_back(nullptr);
