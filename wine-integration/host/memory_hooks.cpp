@@ -32,6 +32,13 @@ namespace {
     return watched.has_value();
 }
 
+[[gnu::noinline]] void latch(PageRange range) noexcept
+{
+    // The pages are reported all the same, unless a decommit comes before the next reset.
+    if (const auto latched = host->watches.latch(range); !latched)
+        log::error("wine", "a protection change did not latch: {}", describe(latched.error()));
+}
+
 // Gives memory back that cannot be watched. Nobody else knows the address yet.
 void take_back(void* base, SIZE_T size, ULONG type)
 {
@@ -151,15 +158,18 @@ NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, 
     probe_for_write(size);
     probe_for_write(old_protect);
 
-    // Before the change, whether or not Wine will accept it: a page latched in vain is reported
-    // once too often, a page missed would be lost.
-    if (!host->watches.latch(range))
-        return win32::status_no_memory;
     ULONG local_old_protect = 0;
     const NTSTATUS status = host->wine.protect_virtual_memory(process, &local_base, &local_size,
                                                               protect, &local_old_protect);
     if (status != win32::status_success)
         return status;
+    // After the change, since a change that Wine refuses must latch nothing, and mprotect keeps
+    // what is written. A decommit by another thread in between is one that did not wait for this
+    // call.
+    uninterrupted([&] {
+        latch(touched_pages(local_base, local_size));
+        return true;
+    });
     write_to_program(base, local_base);
     write_to_program(size, local_size);
     write_to_program(old_protect, local_old_protect);

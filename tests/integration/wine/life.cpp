@@ -64,8 +64,15 @@ void test_protect_latches()
     p[1 * page] = 1;
     CHECK(!VirtualProtect(unqualified(p), 8 * page, 0x1234, &old));
     CHECK(!VirtualProtect(unqualified(p), 8 * page, PAGE_READONLY, nullptr));
-    p[1 * page] = 2;
-    CHECK(written(p, 8, WRITE_WATCH_FLAG_RESET) == Pages{1});
+    CHECK(!VirtualProtect(unqualified(p), 9 * page, PAGE_READWRITE, &old));
+    CHECK(VirtualFree(unqualified(p), 8 * page, MEM_DECOMMIT));
+    CHECK(written(p, 8) == Pages{}); // nor was anything latched
+    CHECK(VirtualAlloc(unqualified(p), 4 * page, MEM_COMMIT, PAGE_READWRITE) != nullptr);
+    touch(p, {2});
+    CHECK(!VirtualProtect(unqualified(p), 8 * page, PAGE_READWRITE, &old)); // not all is committed
+    CHECK(VirtualFree(unqualified(p), 8 * page, MEM_DECOMMIT));
+    CHECK(written(p, 8) == Pages{});
+    CHECK(VirtualAlloc(unqualified(p), 8 * page, MEM_COMMIT, PAGE_READWRITE) != nullptr);
 
     CHECK(VirtualProtect(unqualified(p), page, PAGE_READONLY, &old) && old == PAGE_READWRITE);
     CHECK(written(p, 8) == Pages{});
