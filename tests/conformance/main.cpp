@@ -114,11 +114,13 @@ bool available()
 
 /// Only the backend that needs a kernel may be missing, and CI (WRITEWATCH_TEST_REQUIRE) forbids
 /// that.
-bool may_be_unavailable()
+bool may_be_unavailable(DWORD error)
 {
     const char* backend = std::getenv("WRITEWATCH_BACKEND");
     const char* required = std::getenv("WRITEWATCH_TEST_REQUIRE");
-    if (platform() != Platform::native || !backend || std::strcmp(backend, "pagemap-scan") != 0)
+    constexpr DWORD not_supported = 50; // ERROR_NOT_SUPPORTED; anything else is broken, not missing
+    if (error != not_supported || platform() != Platform::native || !backend ||
+        std::strcmp(backend, "pagemap-scan") != 0)
         return false;
     return !required || std::strcmp(required, backend) != 0;
 }
@@ -342,10 +344,11 @@ int main(int argc, char** argv)
     }
 
     if (!available()) {
-        const bool skip_this = may_be_unavailable();
+        const DWORD error = GetLastError();
+        const bool skip_this = may_be_unavailable(error);
         std::fprintf(stderr,
                      "conformance: %s: VirtualAlloc with MEM_WRITE_WATCH fails with error %lu\n",
-                     skip_this ? "skipped" : "failed", static_cast<unsigned long>(GetLastError()));
+                     skip_this ? "skipped" : "failed", static_cast<unsigned long>(error));
         return skip_this ? exit_skipped : exit_failed;
     }
 

@@ -147,14 +147,16 @@ void skip_if_unavailable()
         VirtualFree(probe, 0, MEM_RELEASE);
         return;
     }
-    // Only a backend that needs a kernel may be missing, and CI forbids that.
+    // Only a backend that needs a kernel may be missing, and CI forbids that. Any other error than
+    // ERROR_NOT_SUPPORTED is broken, not missing.
+    const DWORD error = GetLastError();
     const char* const backend = std::getenv("WRITEWATCH_BACKEND");
     const char* const required = std::getenv("WRITEWATCH_TEST_REQUIRE");
-    const bool may_skip = backend && std::strcmp(backend, "pagemap-scan") == 0 &&
+    const bool may_skip = error == 50 && backend && std::strcmp(backend, "pagemap-scan") == 0 &&
                           !(required && std::strcmp(required, backend) == 0);
     std::fprintf(stderr,
                  "write-watch-model: %s: VirtualAlloc with MEM_WRITE_WATCH fails with error %lu\n",
-                 may_skip ? "skipped" : "failed", static_cast<unsigned long>(GetLastError()));
+                 may_skip ? "skipped" : "failed", static_cast<unsigned long>(error));
     std::exit(may_skip ? exit_skipped : exit_differs);
 }
 
