@@ -206,8 +206,13 @@ NTSTATUS AddressSpace::discard(void*& base, SIZE_T& size)
         return status_conflicting_addresses;
     if (!all_committed(*allocation, *range))
         return status_not_committed;
-    if (const auto ok = sys::advise(*range, MADV_FREE); !ok)
-        return from_errno(ok.error().code);
+    // Only whole pages inside: the bytes beside them are still wanted.
+    const std::uintptr_t start = to_address(base);
+    const PageRange inside{page_ceil(start), page_floor(start + size)};
+    if (!inside.empty()) {
+        if (const auto ok = sys::advise(inside, MADV_FREE); !ok)
+            return from_errno(ok.error().code);
+    }
     base = to_pointer(range->start);
     size = range->bytes();
     return status_success;

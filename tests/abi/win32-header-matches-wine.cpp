@@ -47,6 +47,10 @@ inline HANDLE nt_current_process()
 #undef NtGetWriteWatch
 #undef NtResetWriteWatch
 
+// Not X(MEM_RESET_UNDO): Wine 8.0's and 10.0's winnt.h have 0x10000000, Windows' (and mingw-w64's)
+// number is this.
+static_assert(MEM_RESET_UNDO == 0x01000000);
+
 // Every constant of win32.h; tests/abi/win32-constants-complete checks that none is forgotten.
 #define WRITEWATCH_WIN32_CONSTANTS(X)                                                              \
     X(TRUE)                                                                                        \
@@ -64,7 +68,6 @@ inline HANDLE nt_current_process()
     X(MEM_TOP_DOWN)                                                                                \
     X(MEM_WRITE_WATCH)                                                                             \
     X(MEM_PHYSICAL)                                                                                \
-    X(MEM_RESET_UNDO)                                                                              \
     X(MEM_LARGE_PAGES)                                                                             \
     X(PAGE_NOACCESS)                                                                               \
     X(PAGE_READONLY)                                                                               \

@@ -30,6 +30,10 @@
 #include <windows.h>
 #include <winternl.h>
 
+#ifndef NtCurrentProcess
+#define NtCurrentProcess() ((HANDLE) ~(ULONG_PTR)0)
+#endif
+
 #ifndef STATUS_SUCCESS
 #define STATUS_SUCCESS ((NTSTATUS)0x00000000)
 #endif
@@ -92,7 +96,7 @@ typedef void* HANDLE;
 #define MEM_TOP_DOWN 0x00100000
 #define MEM_WRITE_WATCH 0x00200000
 #define MEM_PHYSICAL 0x00400000
-#define MEM_RESET_UNDO 0x10000000
+#define MEM_RESET_UNDO 0x01000000 /* Wine's headers have another number, wrongly */
 #define MEM_LARGE_PAGES 0x20000000
 
 /* Page protections */
