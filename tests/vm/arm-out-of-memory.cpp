@@ -89,8 +89,8 @@ void scan(const Tracker& tracker)
         for (const std::size_t page : written)
             memory.write(page);
 
-        std::vector<page_region> vec(4096);
-        pm_scan_arg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
+        std::vector<PageRegion> vec(4096);
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), plain, pm_scan_wp_matching);
         set_vec(arg, vec.data(), vec.size());
         int count = 0;
         {

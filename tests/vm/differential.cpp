@@ -225,7 +225,7 @@ class Area {
         if (pid == 0) {
             const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
             const Masks any{0, 0, 0, all_categories & ~page_is_soft_dirty};
-            pm_scan_arg arg = scan_arg(at, size, any);
+            PmScanArg arg = scan_arg(at, size, any);
             print_scan(pagemap, arg, "child");
             std::fflush(stdout);
             _exit(0);
@@ -252,23 +252,23 @@ class Area {
             masks.inverted &= ~page_is_written;
             masks.mask |= page_is_written;
         }
-        pm_scan_arg arg = scan_arg(at, size, pick(3) == 0 ? qualified : masks,
-                                   pick(2) == 0 ? pm_scan_wp_matching : 0);
+        PmScanArg arg = scan_arg(at, size, pick(3) == 0 ? qualified : masks,
+                                 pick(2) == 0 ? pm_scan_wp_matching : 0);
         if (!huge_ && pick(3) == 0)
             arg.max_pages = 1 + pick(300);
         print_scan(tracker, arg, "scan");
     }
 
-    void print_scan(const Tracker& tracker, pm_scan_arg arg, const char* what) const
+    void print_scan(const Tracker& tracker, PmScanArg arg, const char* what) const
     {
         (void)tracker;
         static const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
         print_scan(pagemap, arg, what);
     }
 
-    void print_scan(int pagemap, pm_scan_arg& arg, const char* what) const
+    void print_scan(int pagemap, PmScanArg& arg, const char* what) const
     {
-        static std::array<page_region, 512> vec;
+        static std::array<PageRegion, 512> vec;
         set_vec(arg, vec.data(), vec.size());
         const int count = ioctl(pagemap, pagemap_scan_request, &arg);
         const int error = errno;

@@ -139,9 +139,8 @@ class Run {
     std::size_t collect_once(std::mt19937_64& random)
     {
         constexpr std::size_t lengths[] = {1, 7, 64, 512, 600};
-        std::vector<page_region> vec(lengths[random() % std::size(lengths)]);
-        pm_scan_arg arg =
-            scan_arg(memory_.start(), memory_.size(), kind_.masks, pm_scan_wp_matching);
+        std::vector<PageRegion> vec(lengths[random() % std::size(lengths)]);
+        PmScanArg arg = scan_arg(memory_.start(), memory_.size(), kind_.masks, pm_scan_wp_matching);
         set_vec(arg, vec.data(), vec.size());
         if (random() % 4 == 0)
             arg.max_pages = 1 + random() % 2048;
@@ -164,7 +163,7 @@ class Run {
     }
 
     // Both collectors may have been told of the same page: whoever copies later has what is newer.
-    std::size_t copy(const page_region& region)
+    std::size_t copy(const PageRegion& region)
     {
         const std::uint64_t start = reinterpret_cast<std::uintptr_t>(memory_.start());
         const std::size_t first = (region.start - start) / page_size;
