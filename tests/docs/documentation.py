@@ -51,6 +51,8 @@ class Checker:
         the stable ones are in writewatch-environment(7)."""
         used = set()
         for path in self.files():
+            if "unit" in path.parts:
+                continue  # the tests of sys/env make names up
             if path.suffix in CODE:
                 pattern = r'"(WRITEWATCH_[A-Z0-9_]+)"'
             elif "scripts" in path.parts or ".ci" in path.parts or path.suffix in {".sh", ""}:
