@@ -421,9 +421,9 @@ template<typename Output>
 Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool reset,
                                   Output& output) noexcept
 {
-    for (std::uintptr_t window = range.start & ~(word_bytes - 1); window < range.end;
-         window += window_bytes) {
-        PageRange part = range.intersect({window, window + window_bytes});
+    for (PageRange rest = range; !rest.empty();) {
+        const std::uintptr_t window = rest.start & ~(word_bytes - 1);
+        PageRange part = rest.intersect({window, window + window_bytes});
         Window written{};
         if (reset && region.mode != backend::Mode::armed_huge) {
             // Not all may fit, and a page that does not must stay as it is: in the latch it would
@@ -449,18 +449,21 @@ Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool re
                 give_back(output, range);
             return ok;
         }
-        bool all = part.end == range.end || part.end == window + window_bytes;
+        bool fits = true;
         for_each_page(written, window, [&](std::uintptr_t page) {
             if (output.append({page, page + page_size}) != page)
                 return true;
-            all = false;
+            fits = false;
             // Written since the first look.
             if (reset)
                 latched_.set({page, page + page_size});
             return reset;
         });
-        if (!all)
+        if (!fits)
             return {};
+        // Also when the part was cut short: another caller may have been given some of its pages
+        // since the first look, and then there is room left. Fewer pages than fit mean "all".
+        rest.start = part.end;
     }
     return {};
 }

@@ -10,9 +10,10 @@
 // A count of two is rare, but not wrong. The first write to a clean page faults; the kernel notes
 // it and lets the instruction run again. A reset that comes between the two reports the page, and
 // the instruction faults, and is reported, once more. In the first half of the time there is no
-// other reason for it, and it must stay below one in a hundred; in the second half another thread
-// latches all the time (VirtualProtect with the same protection), which may report a page again as
-// well.
+// other reason for it, and it must stay below one in a hundred (with mprotect, where a system call
+// lies between the two and three threads reset all the time, below one in two); in the second half
+// another thread latches all the time (VirtualProtect with the same protection), which may report a
+// page again as well.
 //
 // Usage: stress-share-out [--seconds N] [--threads N]
 //
@@ -182,7 +183,9 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "FAILED: some part of the test never ran\n");
         return 1;
     }
-    if (lost != 0 || repeated * 100 > exact) {
+    const char* const backend = std::getenv("WRITEWATCH_BACKEND");
+    const bool by_faults = backend != nullptr && std::strcmp(backend, "mprotect") == 0;
+    if (lost != 0 || repeated * (by_faults ? 2 : 100) > exact) {
         std::fprintf(stderr, "FAILED: writes lost, or too many reported again\n");
         return 1;
     }

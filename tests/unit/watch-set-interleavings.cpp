@@ -99,6 +99,23 @@ TEST_CASE("a page latched and dropped during a get is reported by it or by the n
         CHECK((contains(got, 9) || contains(later, 9)));
 }
 
+// A caller that gets fewer pages than its array holds takes them for all there are.
+TEST_CASE("a get that another caller takes pages from looks on while there is room",
+          "[watch-set][interleaving]")
+{
+    FakeWatchSet watches;
+    watches.watch(region);
+    watches.write({1, 3, 5, 60});
+    REQUIRE(watches.set.latch(pages(base, 1, 4)));
+    Numbers others;
+    // Between the first look at what fits (1 and 3) and the reset of just that.
+    watches.at(Step::scan, Moment::after,
+               [&] { others = watches.get_and_reset(pages(base, 1, 3)); });
+    CHECK(watches.get_and_reset(region, 2) == Numbers{5, 60});
+    CHECK(others == Numbers{1, 3});
+    CHECK(watches.get(region).empty());
+}
+
 TEST_CASE("a page written during a get is reported by it or by the next",
           "[watch-set][interleaving]")
 {
