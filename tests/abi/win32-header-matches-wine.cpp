@@ -7,8 +7,8 @@
 // or calling convention is a compile error. The constants are macros: ours are saved before Wine's
 // headers define theirs.
 //
-// Compile with -DDECLSPEC_HIDDEN= as every program that uses both must (Wine marks its imports
-// hidden).
+// Compile with -DDECLSPEC_HIDDEN= -DDECLSPEC_IMPORT= as every program that uses both must (Wine
+// marks its imports hidden).
 #include <cstddef>
 #include <type_traits>
 

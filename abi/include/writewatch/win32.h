@@ -8,7 +8,8 @@
  *    that they have;
  *  - with Wine's headers included first: their types and prototypes are used; ours agree with them
  *    (tests/abi/win32-header-matches-wine.cpp). Wine's headers mark imports hidden outside a
- *    Windows module: compile with -DDECLSPEC_HIDDEN= (pkg-config writewatch-win32 says so);
+ *    Windows module: compile with -DDECLSPEC_HIDDEN= (Wine 8.0) and
+ *    -DDECLSPEC_IMPORT= (Wine 10.0), as pkg-config writewatch-win32 says;
  *  - with neither: the subset of winnt.h, winbase.h and winternl.h below.
  *
  * All functions use WINAPI, the Microsoft x64 calling convention, so that code compiled with either
