@@ -10,6 +10,18 @@
 #include <cstdlib>
 #include <cstring>
 
+#if __has_include(<catch2/catch_all.hpp>)
+// Catch2 v3 comes compiled, with a SIGSEGV handler that would take the place of the mprotect
+// backend's and call nobody. These four are all of that part of its library: with them defined here
+// the linker leaves its own out.
+namespace Catch {
+FatalConditionHandler::FatalConditionHandler() = default;
+FatalConditionHandler::~FatalConditionHandler() = default;
+void FatalConditionHandler::engage_platform() {}
+void FatalConditionHandler::disengage_platform() noexcept {}
+} // namespace Catch
+#endif
+
 namespace writewatch::test {
 
 void leave_without(const Missing& missing)
