@@ -2,7 +2,7 @@
 //
 // Wine's own functions, callable by ours whatever convention they have: members hold System V
 // functions, either Wine's or, in a Wine that uses the Microsoft ABI, converters
-// (wine_functions.cpp).
+// (entries.cpp).
 #pragma once
 
 #include "wine-integration/host/calling_convention.h"
