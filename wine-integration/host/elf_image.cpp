@@ -1,47 +1,84 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "wine-integration/host/elf_image.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <dlfcn.h>
+#include <optional>
 
 namespace writewatch::wine {
 
 namespace {
 
-struct SegmentSearch {
-    const link_map* library;
-    PageRange extent;
-    std::span<Slot> relro;
-};
-
-int find_segments(dl_phdr_info* info, std::size_t, void* data) noexcept
-{
-    auto& search = *static_cast<SegmentSearch*>(data);
-    const std::uintptr_t base = info->dlpi_addr;
-    bool is_library = false;
-    PageRange extent{};
-    std::span<Slot> relro;
-    for (const Elf64_Phdr& header : std::span{info->dlpi_phdr, info->dlpi_phnum}) {
-        const std::uintptr_t start = base + header.p_vaddr;
-        if (header.p_type == PT_LOAD) // in ascending order
-            extent = {extent.empty() ? start : extent.start, start + header.p_memsz};
-        if (header.p_type == PT_DYNAMIC)
-            is_library = start == reinterpret_cast<std::uintptr_t>(search.library->l_ld);
-        if (header.p_type == PT_GNU_RELRO)
-            relro = {reinterpret_cast<Slot*>(start), header.p_memsz / sizeof(Slot)};
-    }
-    if (!is_library)
-        return 0;
-    search.extent = extent;
-    search.relro = relro;
-    return 1;
-}
-
 // glibc relocates the addresses in a library's dynamic section when it loads it, where that section
 // is writable; other loaders do not.
-template<typename T> T* dynamic_address(std::uintptr_t base, Elf64_Addr value)
+std::uintptr_t dynamic_address(std::uintptr_t base, Elf64_Addr value)
 {
-    return reinterpret_cast<T*>(value < base ? base + value : value);
+    return value < base ? base + value : value;
+}
+
+const Elf64_Phdr* find_header(const LoadedLibrary& library, Elf64_Word type)
+{
+    const auto found = std::find_if(library.headers.begin(), library.headers.end(),
+                                    [type](const Elf64_Phdr& each) { return each.p_type == type; });
+    return found == library.headers.end() ? nullptr : &*found;
+}
+
+// The entries of a dynamic section that we read; 0 where one is missing.
+struct Dynamic {
+    Elf64_Addr relocations = 0;
+    Elf64_Addr plt_relocations = 0;
+    Elf64_Addr symbols = 0;
+    Elf64_Addr strings = 0;
+    std::uint64_t relocations_size = 0;
+    std::uint64_t plt_relocations_size = 0;
+
+    explicit Dynamic(std::span<const Elf64_Dyn> section)
+    {
+        for (const Elf64_Dyn& entry : section) {
+            switch (entry.d_tag) {
+            case DT_NULL:
+                return;
+            case DT_RELA:
+                relocations = entry.d_un.d_ptr;
+                break;
+            case DT_RELASZ:
+                relocations_size = entry.d_un.d_val;
+                break;
+            case DT_JMPREL:
+                plt_relocations = entry.d_un.d_ptr;
+                break;
+            case DT_PLTRELSZ:
+                plt_relocations_size = entry.d_un.d_val;
+                break;
+            case DT_SYMTAB:
+                symbols = entry.d_un.d_ptr;
+                break;
+            case DT_STRTAB:
+                strings = entry.d_un.d_ptr;
+                break;
+            default:
+                break;
+            }
+        }
+    }
+};
+
+struct Search {
+    std::uintptr_t dynamic_section;
+    std::optional<LoadedLibrary> found;
+};
+
+int find_library(dl_phdr_info* info, std::size_t, void* data) noexcept
+{
+    auto& search = *static_cast<Search*>(data);
+    const LoadedLibrary library{
+        info->dlpi_addr, info->dlpi_name, {info->dlpi_phdr, info->dlpi_phnum}};
+    const Elf64_Phdr* const dynamic = find_header(library, PT_DYNAMIC);
+    if (dynamic == nullptr || library.base + dynamic->p_vaddr != search.dynamic_section)
+        return 0;
+    search.found = library;
+    return 1;
 }
 
 } // namespace
@@ -52,51 +89,74 @@ Result<ElfImage> ElfImage::of(void* dl_handle) noexcept
     if (dlinfo(dl_handle, RTLD_DI_LINKMAP, &library) != 0 || library == nullptr)
         return fail(ENOENT, "dlinfo(RTLD_DI_LINKMAP)");
 
-    SegmentSearch search{library, {}, {}};
-    if (dl_iterate_phdr(find_segments, &search) == 0)
+    Search search{reinterpret_cast<std::uintptr_t>(library->l_ld), {}};
+    dl_iterate_phdr(find_library, &search);
+    if (!search.found)
         return fail(ENOENT, "dl_iterate_phdr");
+    return of(*search.found);
+}
 
+Result<ElfImage> ElfImage::of(const LoadedLibrary& library) noexcept
+{
     ElfImage image;
-    image.base_ = library->l_addr;
-    image.path_ = library->l_name;
-    image.extent_ = search.extent;
-    image.relro_ = search.relro;
-
-    const Elf64_Rela* relocations = nullptr;
-    const Elf64_Rela* plt_relocations = nullptr;
-    std::size_t relocations_size = 0;
-    std::size_t plt_relocations_size = 0;
-    for (const Elf64_Dyn* entry = library->l_ld; entry->d_tag != DT_NULL; ++entry) {
-        switch (entry->d_tag) {
-        case DT_RELA:
-            relocations = dynamic_address<const Elf64_Rela>(image.base_, entry->d_un.d_ptr);
-            break;
-        case DT_RELASZ:
-            relocations_size = entry->d_un.d_val;
-            break;
-        case DT_JMPREL:
-            plt_relocations = dynamic_address<const Elf64_Rela>(image.base_, entry->d_un.d_ptr);
-            break;
-        case DT_PLTRELSZ:
-            plt_relocations_size = entry->d_un.d_val;
-            break;
-        case DT_SYMTAB:
-            image.symbols_ = dynamic_address<const Elf64_Sym>(image.base_, entry->d_un.d_ptr);
-            break;
-        case DT_STRTAB:
-            image.strings_ = dynamic_address<const char>(image.base_, entry->d_un.d_ptr);
-            break;
-        default:
-            break;
-        }
+    image.library_ = library;
+    for (const Elf64_Phdr& header : library.headers) {
+        if (header.p_type != PT_LOAD)
+            continue;
+        const std::uintptr_t start = library.base + header.p_vaddr;
+        image.extent_.start = image.extent_.empty() ? start : std::min(image.extent_.start, start);
+        image.extent_.end = std::max(image.extent_.end, start + header.p_memsz);
     }
-    if (image.symbols_ == nullptr || image.strings_ == nullptr)
+
+    const Elf64_Phdr* const section = find_header(library, PT_DYNAMIC);
+    if (section == nullptr)
         return fail(ENOEXEC, "dynamic section");
-    if (relocations != nullptr)
-        image.relocations_ = {relocations, relocations_size / sizeof(Elf64_Rela)};
-    if (plt_relocations != nullptr)
-        image.plt_relocations_ = {plt_relocations, plt_relocations_size / sizeof(Elf64_Rela)};
+    const Dynamic dynamic(
+        image.array<const Elf64_Dyn>(library.base + section->p_vaddr, section->p_memsz));
+    if (dynamic.symbols == 0 || dynamic.strings == 0)
+        return fail(ENOEXEC, "dynamic section");
+
+    // Nothing says how many symbols there are: as many as fit, relocations name them by index.
+    image.symbols_ = image.array<const Elf64_Sym>(dynamic_address(library.base, dynamic.symbols),
+                                                  ~std::uint64_t{0});
+    image.strings_ = dynamic_address(library.base, dynamic.strings);
+    image.relocations_ = image.array<const Elf64_Rela>(
+        dynamic_address(library.base, dynamic.relocations), dynamic.relocations_size);
+    image.plt_relocations_ = image.array<const Elf64_Rela>(
+        dynamic_address(library.base, dynamic.plt_relocations), dynamic.plt_relocations_size);
+    if (const Elf64_Phdr* const relro = find_header(library, PT_GNU_RELRO))
+        image.relro_ = image.array<Slot>(library.base + relro->p_vaddr, relro->p_memsz);
     return image;
+}
+
+PageRange ElfImage::readable(std::uintptr_t start, std::uint64_t bytes) const noexcept
+{
+    for (const Elf64_Phdr& header : library_.headers) {
+        if (header.p_type != PT_LOAD || (header.p_flags & PF_R) == 0)
+            continue;
+        const std::uintptr_t segment = library_.base + header.p_vaddr;
+        const std::uintptr_t offset = start - segment; // wraps when start is below: too large then
+        if (offset < header.p_memsz)
+            return {start, start + std::min<std::uint64_t>(bytes, header.p_memsz - offset)};
+    }
+    return {start, start};
+}
+
+template<typename T>
+std::span<T> ElfImage::array(std::uintptr_t start, std::uint64_t bytes) const noexcept
+{
+    if (start % alignof(T) != 0)
+        return {};
+    const PageRange memory = readable(start, bytes);
+    return {reinterpret_cast<T*>(memory.start), (memory.end - memory.start) / sizeof(T)};
+}
+
+bool ElfImage::is_named(const Elf64_Sym& symbol, std::string_view name) const noexcept
+{
+    const PageRange text = readable(strings_ + symbol.st_name, name.size() + 1);
+    const auto* const characters = reinterpret_cast<const char*>(text.start);
+    return text.end - text.start == name.size() + 1 && characters[name.size()] == '\0' &&
+           name == std::string_view(characters, name.size());
 }
 
 std::size_t ElfImage::find_imports(std::string_view symbol, std::span<Slot*> out) const noexcept
@@ -115,11 +175,15 @@ std::size_t ElfImage::find_imports(std::string_view symbol, std::span<const Elf6
         const auto type = ELF64_R_TYPE(relocation.r_info);
         if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64)
             continue;
-        const Elf64_Sym& target = symbols_[ELF64_R_SYM(relocation.r_info)];
-        if (target.st_shndx != SHN_UNDEF || symbol != strings_ + target.st_name)
+        const std::uint64_t index = ELF64_R_SYM(relocation.r_info);
+        if (index >= symbols_.size() || symbols_[index].st_shndx != SHN_UNDEF ||
+            !is_named(symbols_[index], symbol))
             continue;
+        const auto slot = array<Slot>(library_.base + relocation.r_offset, sizeof(Slot));
+        if (slot.empty())
+            continue; // no word of this library: whatever it is, no call goes through it
         if (found < out.size())
-            out[found] = reinterpret_cast<Slot*>(base_ + relocation.r_offset);
+            out[found] = slot.data();
         ++found;
     }
     return found;
