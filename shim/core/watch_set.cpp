@@ -520,12 +520,19 @@ Result<void> WatchSet::reset(PageRange range) noexcept
     const auto region = region_of(range);
     if (!region)
         return tl::unexpected(region.error());
+    return reset(*region, range);
+}
+
+Result<void> WatchSet::reset(const Region& region, PageRange range) noexcept
+{
+    if (auto ok = enter(); !ok)
+        return ok;
     for (int repairs = 0;; ++repairs) {
-        auto done = backend_.reset(range, region->mode);
+        auto done = backend_.reset(range, region.mode);
         if (done)
             break;
         if (done.error().code == EPERM && repairs < max_repairs) {
-            done = track_again(region->range, region->mode);
+            done = track_again(region.range, region.mode);
             if (done)
                 continue;
         }

@@ -95,7 +95,10 @@ class WatchSet {
     // again.
     void give_back(PageRange pages) noexcept { latched_.set(pages); }
 
-    // Marks every page of the range clean. The range must lie in one region (ENOENT otherwise).
+    // Marks every page of the range clean. The range must lie in `region`, as find returned it.
+    Result<void> reset(const Region& region, PageRange range) noexcept;
+
+    // The same for a range that must lie in one region (ENOENT otherwise).
     Result<void> reset(PageRange range) noexcept;
 
     // The region that contains the address.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/win32/write_watch.h"
 
+#include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 
 #include <algorithm>
@@ -13,30 +14,6 @@ namespace writewatch::win32 {
 namespace {
 
 static_assert(sizeof(void*) == sizeof(std::uintptr_t));
-
-// Faults now rather than after pages were reset. An atomic OR with 0 needs write access and changes
-// nothing that another thread may be writing; by bytes, since callers' pointers may be misaligned
-// and a locked access across cache lines is a fault of its own on some systems (split lock
-// detection).
-void probe_for_write(void* memory, std::size_t bytes) noexcept
-{
-    auto* const first = static_cast<unsigned char*>(memory);
-    for (std::size_t offset = 0; offset < bytes; offset += page_size)
-        __atomic_fetch_or(first + offset, 0, __ATOMIC_RELAXED);
-    __atomic_fetch_or(first + bytes - 1, 0, __ATOMIC_RELAXED);
-}
-
-template<typename T> T read_unaligned(const T* from) noexcept
-{
-    T value;
-    std::memcpy(&value, from, sizeof(value));
-    return value;
-}
-
-template<typename T> void write_unaligned(T* to, T value) noexcept
-{
-    std::memcpy(to, &value, sizeof(value));
-}
 
 // For an array that is not aligned: in pieces, through one that is.
 Result<std::size_t> get_misaligned(core::WatchSet& watches, const core::Region& region,
@@ -94,7 +71,7 @@ NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Regi
 {
     if (count == nullptr || granularity == nullptr)
         return status_access_violation;
-    const ULONG_PTR capacity = read_unaligned(count);
+    const ULONG_PTR capacity = read_from_program(count);
     if (capacity == 0 || size == 0)
         return status_invalid_parameter;
     if ((flags & ~static_cast<ULONG>(WRITE_WATCH_FLAG_RESET)) != 0)
@@ -107,8 +84,8 @@ NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Regi
 
     const std::size_t entries = std::min<std::size_t>(capacity, range->pages());
     probe_for_write(addresses, entries * sizeof(void*));
-    probe_for_write(count, sizeof(*count));
-    probe_for_write(granularity, sizeof(*granularity));
+    probe_for_write(count);
+    probe_for_write(granularity);
 
     const bool reset = (flags & WRITE_WATCH_FLAG_RESET) != 0;
     const bool aligned = reinterpret_cast<std::uintptr_t>(addresses) % sizeof(void*) == 0;
@@ -118,17 +95,24 @@ NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Regi
                            : get_misaligned(watches, *region, *range, reset, addresses, entries);
     if (!found)
         return from_errno(found.error().code);
-    write_unaligned(granularity, static_cast<ULONG>(page_size));
-    write_unaligned(count, static_cast<ULONG_PTR>(*found));
+    write_to_program(granularity, static_cast<ULONG>(page_size));
+    write_to_program(count, static_cast<ULONG_PTR>(*found));
     return status_success;
 }
 
 NTSTATUS reset_write_watch(core::WatchSet& watches, void* base, SIZE_T size) noexcept
 {
+    return reset_write_watch(watches, watches.find(reinterpret_cast<std::uintptr_t>(base)), base,
+                             size);
+}
+
+NTSTATUS reset_write_watch(core::WatchSet& watches, const std::optional<core::Region>& region,
+                           void* base, SIZE_T size) noexcept
+{
     const auto range = pages_of(base, size);
-    if (!range)
+    if (!range || !region || !region->range.contains(*range))
         return status_invalid_parameter;
-    if (const auto done = watches.reset(*range); !done)
+    if (const auto done = watches.reset(*region, *range); !done)
         return from_errno(done.error().code);
     return status_success;
 }

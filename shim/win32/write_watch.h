@@ -30,6 +30,9 @@ NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Regi
 NTSTATUS get_write_watch(core::WatchSet& watches, ULONG flags, void* base, SIZE_T size,
                          void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept;
 
+NTSTATUS reset_write_watch(core::WatchSet& watches, const std::optional<core::Region>& region,
+                           void* base, SIZE_T size) noexcept;
+
 NTSTATUS reset_write_watch(core::WatchSet& watches, void* base, SIZE_T size) noexcept;
 
 } // namespace writewatch::win32

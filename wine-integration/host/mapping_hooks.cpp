@@ -7,8 +7,8 @@
 // thread. Nothing here calls back into Wine, and the core's lock is taken by no one who waits for
 // Wine's.
 #include "shim/sys/log.h"
+#include "shim/win32/program_memory.h"
 #include "wine-integration/host/hooks.h"
-#include "wine-integration/host/program_memory.h"
 #include "wine-integration/host/state.h"
 #include "wine-integration/host/uninterrupted.h"
 
@@ -67,7 +67,7 @@ void* hook_mmap(void* address, std::size_t length, int protection, int flags, in
         out_of_mappings = errno == ENOMEM;
         return result;
     }
-    const PageRange range = touched_pages(result, length);
+    const PageRange range = win32::touched_pages(result, length);
     if (is_watched(range)) [[unlikely]]
         (void)uninterrupted([&] {
             return allocation_continues(protection, flags) ? track_again(range, protection)
@@ -79,7 +79,7 @@ void* hook_mmap(void* address, std::size_t length, int protection, int flags, in
 int hook_munmap(void* address, std::size_t length)
 {
     const int result = host->wine.munmap(address, length);
-    const PageRange range = touched_pages(address, length);
+    const PageRange range = win32::touched_pages(address, length);
     if (result == 0 && is_watched(range)) [[unlikely]]
         (void)uninterrupted([&] { return forget(range); });
     return result;

@@ -10,9 +10,9 @@
 // so that a late release cannot hit the next owner of the addresses. docs/wine.md argues it case by
 // case.
 #include "shim/sys/log.h"
+#include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 #include "wine-integration/host/hooks.h"
-#include "wine-integration/host/program_memory.h"
 #include "wine-integration/host/state.h"
 #include "wine-integration/host/uninterrupted.h"
 
@@ -58,13 +58,13 @@ template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type,
     if (watched && ((type & MEM_RESERVE) == 0 || (type & MEM_LARGE_PAGES) != 0))
         return win32::status_invalid_parameter;
 
-    void* local_base = read_from_program(base);
-    SIZE_T local_size = read_from_program(size);
+    void* local_base = win32::read_from_program(base);
+    SIZE_T local_size = win32::read_from_program(size);
     if ((type & MEM_RESERVE) == 0 && local_base != nullptr)
         return call(base, size, type); // a commit or MEM_RESET: registration and state stay
     if (watched) {
-        probe_for_write(base);
-        probe_for_write(size);
+        win32::probe_for_write(base);
+        win32::probe_for_write(size);
     }
 
     // Without the flag Wine does not track: the memory is writable, and ours.
@@ -73,7 +73,7 @@ template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type,
     if (status != win32::status_success)
         return watched && out_of_mappings ? win32::status_no_memory : status;
 
-    const PageRange range = touched_pages(local_base, local_size);
+    const PageRange range = win32::touched_pages(local_base, local_size);
     if (watched) {
         if (!uninterrupted([&] { return watch(range); })) {
             take_back(local_base, local_size, type);
@@ -83,8 +83,8 @@ template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type,
         // Left from memory that was released behind the table (mapping_hooks.cpp).
         (void)uninterrupted([&] { return host->watches.forget(range); });
     }
-    write_to_program(base, local_base);
-    write_to_program(size, local_size);
+    win32::write_to_program(base, local_base);
+    win32::write_to_program(size, local_size);
     return win32::status_success;
 }
 
@@ -116,13 +116,13 @@ NTSTATUS hook_free_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULO
     if (!is_current_process(process))
         return host->wine.free_virtual_memory(process, base, size, type);
 
-    void* local_base = read_from_program(base);
-    SIZE_T local_size = read_from_program(size);
+    void* local_base = win32::read_from_program(base);
+    SIZE_T local_size = win32::read_from_program(size);
     const auto region = host->watches.find(reinterpret_cast<std::uintptr_t>(local_base));
     if (!region)
         return host->wine.free_virtual_memory(process, base, size, type);
-    probe_for_write(base);
-    probe_for_write(size);
+    win32::probe_for_write(base);
+    win32::probe_for_write(size);
 
     const NTSTATUS status = host->wine.free_virtual_memory(process, &local_base, &local_size, type);
     if (status != win32::status_success)
@@ -131,11 +131,11 @@ NTSTATUS hook_free_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULO
     // in Wine's reserved area, or as a placeholder.
     if ((type & MEM_RELEASE) != 0)
         uninterrupted([&] {
-            host->watches.forget(*region, touched_pages(local_base, local_size));
+            host->watches.forget(*region, win32::touched_pages(local_base, local_size));
             return true;
         });
-    write_to_program(base, local_base);
-    write_to_program(size, local_size);
+    win32::write_to_program(base, local_base);
+    win32::write_to_program(size, local_size);
     return win32::status_success;
 }
 
@@ -147,16 +147,16 @@ NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, 
          host->wine.compare_objects(process, current_process()) != win32::status_success))
         return host->wine.protect_virtual_memory(process, base, size, protect, old_protect);
 
-    void* local_base = read_from_program(base);
-    SIZE_T local_size = read_from_program(size);
-    const PageRange range = touched_pages(local_base, local_size);
+    void* local_base = win32::read_from_program(base);
+    SIZE_T local_size = win32::read_from_program(size);
+    const PageRange range = win32::touched_pages(local_base, local_size);
     // A change over the edge of an allocation fails, and must not latch its neighbour's pages.
     const auto region = host->watches.find(range.start);
     if (!region || !region->range.contains(range))
         return host->wine.protect_virtual_memory(process, base, size, protect, old_protect);
-    probe_for_write(base);
-    probe_for_write(size);
-    probe_for_write(old_protect);
+    win32::probe_for_write(base);
+    win32::probe_for_write(size);
+    win32::probe_for_write(old_protect);
 
     ULONG local_old_protect = 0;
     const NTSTATUS status = host->wine.protect_virtual_memory(process, &local_base, &local_size,
@@ -167,12 +167,12 @@ NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, 
     // what is written. A decommit by another thread in between is one that did not wait for this
     // call.
     uninterrupted([&] {
-        latch(touched_pages(local_base, local_size));
+        latch(win32::touched_pages(local_base, local_size));
         return true;
     });
-    write_to_program(base, local_base);
-    write_to_program(size, local_size);
-    write_to_program(old_protect, local_old_protect);
+    win32::write_to_program(base, local_base);
+    win32::write_to_program(size, local_size);
+    win32::write_to_program(old_protect, local_old_protect);
     return win32::status_success;
 }
 

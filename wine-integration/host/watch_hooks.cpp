@@ -3,19 +3,21 @@
 // The system calls that read and reset watches. A range that is not in a region of ours goes to
 // Wine's function unchanged: memory that Wine watches itself (allocated from another process), and
 // every mistake.
+#include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 #include "shim/win32/write_watch.h"
 #include "wine-integration/host/hooks.h"
-#include "wine-integration/host/program_memory.h"
 #include "wine-integration/host/state.h"
+
+#include <optional>
 
 namespace writewatch::wine {
 
 namespace {
 
-bool is_watched(const void* address)
+std::optional<core::Region> region_at(const void* address)
 {
-    return host->watches.find(reinterpret_cast<std::uintptr_t>(address)).has_value();
+    return host->watches.find(reinterpret_cast<std::uintptr_t>(address));
 }
 
 // Whose watches a call is about. Wine's own functions act on the calling process whatever the
@@ -32,23 +34,26 @@ NTSTATUS identify(HANDLE process)
 NTSTATUS hook_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
                               void** addresses, ULONG_PTR* count, ULONG* granularity)
 {
-    const NTSTATUS owner = is_watched(base) ? identify(process) : status_not_same_object;
+    const auto region = region_at(base);
+    const NTSTATUS owner = region ? identify(process) : status_not_same_object;
     if (owner == status_not_same_object)
         return host->wine.get_write_watch(process, flags, base, size, addresses, count,
                                           granularity);
     if (owner != win32::status_success)
         return owner;
-    return win32::get_write_watch(host->watches, flags, base, size, addresses, count, granularity);
+    return win32::get_write_watch(host->watches, region, flags, base, size, addresses, count,
+                                  granularity);
 }
 
 NTSTATUS hook_reset_write_watch(HANDLE process, void* base, SIZE_T size)
 {
-    const NTSTATUS owner = is_watched(base) ? identify(process) : status_not_same_object;
+    const auto region = region_at(base);
+    const NTSTATUS owner = region ? identify(process) : status_not_same_object;
     if (owner == status_not_same_object)
         return host->wine.reset_write_watch(process, base, size);
     if (owner != win32::status_success)
         return owner;
-    return win32::reset_write_watch(host->watches, base, size);
+    return win32::reset_write_watch(host->watches, region, base, size);
 }
 
 // VmPageDirtyStateInformation makes pages clean. Wine 8.0 does not know it, Wine 10.0 only for its
@@ -67,7 +72,7 @@ NTSTATUS hook_set_information_virtual_memory(HANDLE process, ULONG information_c
 
     bool any_watched = false;
     for (ULONG_PTR i = 0; i < count && !any_watched; ++i)
-        any_watched = is_watched(read_from_program(&ranges[i].address));
+        any_watched = region_at(win32::read_from_program(&ranges[i].address)).has_value();
     if (!any_watched)
         return pass(count, ranges);
 
@@ -75,15 +80,15 @@ NTSTATUS hook_set_information_virtual_memory(HANDLE process, ULONG information_c
         return status_invalid_parameter_5;
     if (size != sizeof(ULONG))
         return status_invalid_parameter_6;
-    if (read_from_program(static_cast<const ULONG*>(information)) != 0)
+    if (win32::read_from_program(static_cast<const ULONG*>(information)) != 0)
         return status_invalid_parameter_5;
 
     for (ULONG_PTR i = 0; i < count; ++i) {
-        const MemoryRange range = read_from_program(&ranges[i]);
+        const MemoryRange range = win32::read_from_program(&ranges[i]);
+        const auto region = region_at(range.address);
         const NTSTATUS status =
-            is_watched(range.address)
-                ? win32::reset_write_watch(host->watches, range.address, range.size)
-                : pass(1, &ranges[i]);
+            region ? win32::reset_write_watch(host->watches, region, range.address, range.size)
+                   : pass(1, &ranges[i]);
         if (status != win32::status_success)
             return status;
     }
