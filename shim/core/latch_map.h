@@ -11,6 +11,7 @@
 // something in it is first watched, and kept.
 #pragma once
 
+#include "shim/core/observer.h"
 #include "shim/sys/page.h"
 #include "shim/sys/result.h"
 #include "shim/sys/slice_directory.h"
@@ -22,6 +23,9 @@ namespace writewatch::core {
 
 class LatchMap {
   public:
+    // `observer` is shown every change; it may be null.
+    explicit LatchMap(Observer* observer = nullptr) noexcept : observer_(observer) {}
+
     Result<void> open() noexcept { return words_.open(); }
     void close() noexcept { words_.close(); }
 
@@ -44,18 +48,28 @@ class LatchMap {
         return generation_.load(std::memory_order_acquire);
     }
 
+    // Takes out what somebody outside has taken over (Observer::taken_outside).
+    void settle(PageRange range) noexcept;
+    // In a fork's child, whose observer knows nothing yet.
+    void publish_again() noexcept;
+
   private:
     static constexpr std::uintptr_t word_bytes = 64 * page_size; // of address space
     static constexpr std::size_t words_per_slice = sys::SliceDirectory::slice_bytes / word_bytes;
 
     using Word = std::atomic<std::uint64_t>;
 
+    class Change;
+
     Word* word(std::uintptr_t address) const noexcept;
+    void settle_window(std::uintptr_t address) noexcept;
+    void set_bits(std::uintptr_t address, std::uint64_t bits) noexcept;
 
     // Calls visit(word, address) for each word of the range in slices that ever had a bit set,
     // until it returns false.
     template<typename Visitor> void for_each_used_word(PageRange range, Visitor visit) const;
 
+    Observer* observer_;
     // The flag of a slice says that some bit in it was ever set.
     sys::SliceDirectory words_{words_per_slice * sizeof(Word)};
     std::atomic<std::uint64_t> generation_{0};

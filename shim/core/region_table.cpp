@@ -176,15 +176,31 @@ void RegionTable::close_gap(std::size_t index, std::size_t removed) noexcept
     count_.store(count, std::memory_order_release);
 }
 
-RegionId RegionTable::insert(PageRange range, backend::Mode mode) noexcept
+RegionId RegionTable::new_id() noexcept
 {
-    const RegionId id = ++last_id_;
+    const RecordNumber record = observer_ != nullptr ? observer_->reserve_record() : 0;
+    return ++last_serial_ << record_number_bits | record;
+}
+
+void RegionTable::tell_changed(const Slot& slot) noexcept
+{
+    if (observer_ == nullptr)
+        return;
+    const Region region = load(slot);
+    observer_->changed(record_of(region.id), region.range);
+}
+
+RegionId RegionTable::insert(PageRange range, backend::Mode mode, std::uint32_t protection) noexcept
+{
+    const RegionId id = new_id();
     const WriteSection section(*this);
     Slot* const slots = slots_.load(std::memory_order_relaxed);
     const std::size_t index =
         first_ending_above(slots, count_.load(std::memory_order_relaxed), range.start);
     open_gap(index);
     store(slots[index], range, id << id_shift | static_cast<std::uint64_t>(mode));
+    if (observer_ != nullptr)
+        observer_->added(record_of(id), id, range, mode, protection);
     return id;
 }
 
@@ -203,13 +219,19 @@ void RegionTable::remove(PageRange range) noexcept
             open_gap(index);
             slot.end.store(range.start, std::memory_order_release);
             slots[index + 1].start.store(range.end, std::memory_order_release);
-            slots[index + 1].tag.store(++last_id_ << id_shift |
+            const RegionId id = new_id();
+            slots[index + 1].tag.store(id << id_shift |
                                            (slot.tag.load(std::memory_order_relaxed) & 0xff),
                                        std::memory_order_release);
+            if (observer_ != nullptr) {
+                tell_changed(slot);
+                observer_->split(record_of(load(slot).id), record_of(id), id, {range.end, end});
+            }
             return;
         }
         if (start < range.start) { // its end is cut off
             slot.end.store(range.start, std::memory_order_release);
+            tell_changed(slot);
             ++index;
         }
     }
@@ -217,13 +239,18 @@ void RegionTable::remove(PageRange range) noexcept
     const std::size_t count = count_.load(std::memory_order_relaxed);
     std::size_t whole = 0;
     while (index + whole < count &&
-           slots[index + whole].end.load(std::memory_order_relaxed) <= range.end)
+           slots[index + whole].end.load(std::memory_order_relaxed) <= range.end) {
+        if (observer_ != nullptr)
+            observer_->removed(record_of(load(slots[index + whole]).id));
         ++whole;
+    }
     close_gap(index, whole);
 
     if (index < count_.load(std::memory_order_relaxed) &&
-        slots[index].start.load(std::memory_order_relaxed) < range.end)
-        slots[index].start.store(range.end, std::memory_order_release); // its start is cut off
+        slots[index].start.load(std::memory_order_relaxed) < range.end) { // its start is cut off
+        slots[index].start.store(range.end, std::memory_order_release);
+        tell_changed(slots[index]);
+    }
 }
 
 bool RegionTable::recover_after_fork() noexcept
@@ -234,6 +261,21 @@ bool RegionTable::recover_after_fork() noexcept
     count_.store(0, std::memory_order_release);
     sequence_.store(sequence + 1, std::memory_order_release);
     return false;
+}
+
+void RegionTable::publish_again() noexcept
+{
+    if (observer_ == nullptr)
+        return;
+    const WriteSection section(*this);
+    Slot* const slots = slots_.load(std::memory_order_relaxed);
+    const std::size_t count = count_.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < count; ++i) {
+        const Region region = load(slots[i]);
+        const RegionId id = new_id();
+        store(slots[i], region.range, id << id_shift | static_cast<std::uint64_t>(region.mode));
+        observer_->added(record_of(id), id, region.range, region.mode, 0);
+    }
 }
 
 } // namespace writewatch::core

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "shim/backend/backend.h"
+#include "shim/core/observer.h"
 #include "shim/sys/page.h"
 #include "shim/sys/result.h"
 
@@ -15,8 +16,13 @@
 
 namespace writewatch::core {
 
-// Never used twice within a process.
+// Never used twice within a process. Its low bits are the region's record with the observer.
 using RegionId = std::uint64_t;
+
+constexpr RecordNumber record_of(RegionId id)
+{
+    return static_cast<RecordNumber>(id & ((RegionId{1} << record_number_bits) - 1));
+}
 
 struct Region {
     PageRange range;
@@ -26,6 +32,9 @@ struct Region {
 
 class RegionTable {
   public:
+    // `observer` is told of every change; it may be null.
+    explicit RegionTable(Observer* observer = nullptr) noexcept : observer_(observer) {}
+
     Result<void> open() noexcept;
     void close() noexcept;
 
@@ -39,7 +48,7 @@ class RegionTable {
     // Room for that many more entries.
     Result<void> reserve(std::size_t more) noexcept;
     // The range must be free; room must have been reserved.
-    RegionId insert(PageRange range, backend::Mode mode) noexcept;
+    RegionId insert(PageRange range, backend::Mode mode, std::uint32_t protection = 0) noexcept;
     // Removes the range from the table. A region partly inside is trimmed, one around it is split
     // (room for one more must have been reserved); what is left keeps its mode and, at its start,
     // its id.
@@ -48,6 +57,8 @@ class RegionTable {
     // In a fork's child: a writer that did not come along may have left the table in the middle of
     // a change. Empties it then and returns false.
     bool recover_after_fork() noexcept;
+    // In the same place: the observer has none of the records that the parent's had.
+    void publish_again() noexcept;
 
   private:
     // 24 bytes an entry, each word atomic because readers copy while a writer shifts.
@@ -73,13 +84,17 @@ class RegionTable {
     static void copy(Slot& to, const Slot& from) noexcept;
     void open_gap(std::size_t index) noexcept;
     void close_gap(std::size_t index, std::size_t removed) noexcept;
+    void tell_changed(const Slot& slot) noexcept;
+    RegionId new_id() noexcept;
+
+    Observer* observer_;
 
     std::atomic<std::uint64_t> sequence_{0}; // odd while a writer changes the table
     std::atomic<Slot*> slots_{nullptr};
     std::atomic<std::size_t> count_{0};
     Block* block_ = nullptr; // outgrown arrays are kept, chained: a reader may still look at one
     std::size_t capacity_ = 0;
-    RegionId last_id_ = 0;
+    std::uint64_t last_serial_ = 0;
 };
 
 } // namespace writewatch::core

@@ -178,6 +178,8 @@ Result<void> WatchSet::recover_after_fork() noexcept
     if (!fork_page_.inherited())
         return {};                       // another thread of the child was faster
     (void)regions_.recover_after_fork(); // an emptied table answers ENOENT
+    if (observer_ != nullptr)
+        observer_->prepare(); // its records are the parent's: below, none is known any more
     if (!backend_.survives_fork()) {
         if (auto ok = backend_.reopen_after_fork(); !ok)
             return ok;
@@ -192,6 +194,8 @@ Result<void> WatchSet::recover_after_fork() noexcept
             return {};
         });
     }
+    regions_.publish_again();
+    latched_.publish_again();
     fork_page_.claim();
     return {};
 }
@@ -219,7 +223,8 @@ std::optional<Region> WatchSet::find(std::uintptr_t address) noexcept
     return regions_.find(address);
 }
 
-Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_overlap) noexcept
+Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_overlap,
+                             std::uint32_t protection) noexcept
 {
     const PageRange range = request.range;
     if (range.empty())
@@ -228,6 +233,8 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
         return ok;
     if (auto ok = latched_.reserve(range); !ok)
         return ok;
+    if (observer_ != nullptr)
+        observer_->prepare();
 
     // Into the table before it is tracked: tracking makes pages clean, so of two threads that watch
     // the same range one must fail before it does; and who drops an older region here by its id
@@ -242,7 +249,7 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
             return ok;
         regions_.remove(range);
         latched_.clear(range);
-        region.id = regions_.insert(range, request.mode);
+        region.id = regions_.insert(range, request.mode, protection);
     }
     auto ok = backend_.track(request);
     if (!ok)
@@ -311,15 +318,18 @@ Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
 
 Result<void> WatchSet::latch(PageRange range) noexcept
 {
+    if (observer_ != nullptr)
+        observer_->prepare_latch(range);
     return for_each_watched(range, [&](PageRange part, const Region& region) -> Result<void> {
         const auto first = backend_.skip_clean(part, region.mode);
         if (!first)
             return tl::unexpected(first.error());
         part.start = *first;
         std::array<backend::Run, max_runs> runs;
+        Call call{region, Meter()};
         while (!part.empty()) {
             const auto result = scan(
-                {.range = part, .mode = region.mode, .reset = false, .max_pages = 0}, region, runs);
+                {.range = part, .mode = region.mode, .reset = false, .max_pages = 0}, call, runs);
             if (!result)
                 return tl::unexpected(result.error());
             for (std::size_t i = 0; i < result->runs; ++i)
@@ -332,16 +342,16 @@ Result<void> WatchSet::latch(PageRange range) noexcept
 
 // One step of the backend's scan; a registration that was lost underneath (EPERM) is made again,
 // after which whatever is populated there reads as written.
-Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request,
-                                           const Region& region,
+Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request, Call& call,
                                            std::span<backend::Run> runs) noexcept
 {
     for (int repairs = 0;; ++repairs) {
-        auto result = backend_.scan(request, runs);
+        auto result = call.meter.in_backend([&] { return backend_.scan(request, runs); });
         if (result || result.error().code != EPERM || repairs == max_repairs)
             return result;
-        if (auto ok = track_again(region.range, region.mode); !ok)
+        if (auto ok = track_again(call.region.range, call.region.mode); !ok)
             return tl::unexpected(ok.error());
+        call.meter.over_reported();
     }
 }
 
@@ -363,11 +373,20 @@ Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bo
 {
     if (auto ok = enter(); !ok)
         return tl::unexpected(ok.error());
+    Call call{region, meter(region, reset)};
+    auto found = get_counted(call, range, reset, output);
+    call.meter.finish(found);
+    return found;
+}
 
+template<typename Output>
+Result<std::size_t> WatchSet::get_counted(Call& call, PageRange range, bool reset,
+                                          Output& output) noexcept
+{
     const std::uint64_t generation = latched_.generation();
     bool merge = latched_.any(range);
     if (!merge) [[likely]] {
-        if (auto ok = scan_into(range, region, reset, output); !ok)
+        if (auto ok = scan_into(range, call, reset, output); !ok)
             return tl::unexpected(ok.error());
         // Pages latched and then dropped while we scanned were in neither our first look at the
         // latch nor in the scan: look again, by way of the latch, so that nothing can get lost.
@@ -379,7 +398,8 @@ Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bo
         }
     }
     if (merge) [[unlikely]] {
-        if (auto ok = merge_into(range, region, reset, output); !ok)
+        latched_.settle(range);
+        if (auto ok = merge_into(range, call, reset, output); !ok)
             return tl::unexpected(ok.error());
     }
     return output.count();
@@ -387,18 +407,18 @@ Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bo
 
 // The usual case: what the scan finds goes straight to the caller.
 template<typename Output>
-Result<void> WatchSet::scan_into(PageRange range, const Region& region, bool reset,
-                                 Output& output) noexcept
+Result<void> WatchSet::scan_into(PageRange range, Call& call, bool reset, Output& output) noexcept
 {
-    const auto first = backend_.skip_clean(range, region.mode);
+    const backend::Mode mode = call.region.mode;
+    const auto first = call.meter.in_backend([&] { return backend_.skip_clean(range, mode); });
     if (!first)
         return tl::unexpected(first.error());
 
     std::array<backend::Run, max_runs> runs;
     for (PageRange rest{*first, range.end}; !rest.empty() && !output.full();) {
-        const auto result = scan(
-            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = output.max_pages()},
-            region, std::span(runs).first(output.max_runs()));
+        const auto result =
+            scan({.range = rest, .mode = mode, .reset = reset, .max_pages = output.max_pages()},
+                 call, std::span(runs).first(output.max_runs()));
         if (!result) {
             if (reset)
                 give_back(output, range);
@@ -418,18 +438,17 @@ Result<void> WatchSet::scan_into(PageRange range, const Region& region, bool res
 
 // Some pages of the range are latched: the result is the union of both, window by window.
 template<typename Output>
-Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool reset,
-                                  Output& output) noexcept
+Result<void> WatchSet::merge_into(PageRange range, Call& call, bool reset, Output& output) noexcept
 {
     for (PageRange rest = range; !rest.empty();) {
         const std::uintptr_t window = rest.start & ~(word_bytes - 1);
         PageRange part = rest.intersect({window, window + window_bytes});
         Window written{};
-        if (reset && region.mode != backend::Mode::armed_huge) {
+        if (reset && call.region.mode != backend::Mode::armed_huge) {
             // Not all may fit, and a page that does not must stay as it is: in the latch it would
             // outlive its contents. So look first, and reset up to where the output ends. (Huge
             // pages cannot be cut, and have no contents to drop.)
-            if (auto ok = collect_window(part, window, region, false, written); !ok) {
+            if (auto ok = collect_window(part, window, call, false, written); !ok) {
                 give_back(output, range);
                 return ok;
             }
@@ -444,7 +463,7 @@ Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool re
                 return {};
             written = {};
         }
-        if (auto ok = collect_window(part, window, region, reset, written); !ok) {
+        if (auto ok = collect_window(part, window, call, reset, written); !ok) {
             if (reset)
                 give_back(output, range);
             return ok;
@@ -471,8 +490,8 @@ Result<void> WatchSet::merge_into(PageRange range, const Region& region, bool re
 // Takes the latched bits of the part, scans it, and looks at the latch once more: a page may be
 // latched and dropped in between. Adds to `written`, whose first page is `window`'s. On an error
 // the latch is as before.
-Result<void> WatchSet::collect_window(PageRange part, std::uintptr_t window, const Region& region,
-                                      bool reset, Window& written) noexcept
+Result<void> WatchSet::collect_window(PageRange part, std::uintptr_t window, Call& call, bool reset,
+                                      Window& written) noexcept
 {
     const std::size_t words = (part.end - window + word_bytes - 1) / word_bytes;
     const auto add_latched = [&] {
@@ -487,7 +506,7 @@ Result<void> WatchSet::collect_window(PageRange part, std::uintptr_t window, con
     std::array<backend::Run, max_runs> runs;
     for (PageRange rest = part; !rest.empty();) {
         const auto result = scan(
-            {.range = rest, .mode = region.mode, .reset = reset, .max_pages = 0}, region, runs);
+            {.range = rest, .mode = call.region.mode, .reset = reset, .max_pages = 0}, call, runs);
         if (!result) {
             for (std::size_t i = 0; reset && i < words; ++i)
                 latched_.put(window + i * word_bytes, written[i]);
@@ -527,14 +546,29 @@ Result<void> WatchSet::reset(const Region& region, PageRange range) noexcept
 {
     if (auto ok = enter(); !ok)
         return ok;
+    Tally* const tally = observer_ != nullptr ? observer_->tally(record_of(region.id)) : nullptr;
+    auto done = reset_tracked(region, range, tally);
+    if (tally != nullptr) {
+        tally->resets.fetch_add(1, std::memory_order_relaxed);
+        if (!done)
+            tally->errors.fetch_add(1, std::memory_order_relaxed);
+    }
+    return done;
+}
+
+Result<void> WatchSet::reset_tracked(const Region& region, PageRange range, Tally* tally) noexcept
+{
     for (int repairs = 0;; ++repairs) {
         auto done = backend_.reset(range, region.mode);
         if (done)
             break;
         if (done.error().code == EPERM && repairs < max_repairs) {
             done = track_again(region.range, region.mode);
-            if (done)
+            if (done) {
+                if (tally != nullptr)
+                    tally->over_reports.fetch_add(1, std::memory_order_relaxed);
                 continue;
+            }
         }
         // It may have reset some pages before it failed; the caller will not count on any.
         latched_.set(range);

@@ -13,6 +13,8 @@
 
 #include "shim/backend/backend.h"
 #include "shim/core/latch_map.h"
+#include "shim/core/meter.h"
+#include "shim/core/observer.h"
 #include "shim/core/region_table.h"
 #include "shim/sys/fork.h"
 #include "shim/sys/page.h"
@@ -33,8 +35,10 @@ enum class OnOverlap : std::uint8_t {
 
 class WatchSet {
   public:
-    // The backend must outlive the set.
-    explicit WatchSet(backend::Backend& backend) : backend_(backend) {}
+    // Both must outlive the set; without an observer nothing is counted or published.
+    explicit WatchSet(backend::Backend& backend, Observer* observer = nullptr) noexcept
+        : backend_(backend), observer_(observer), regions_(observer), latched_(observer)
+    {}
 
     WatchSet(const WatchSet&) = delete;
     WatchSet& operator=(const WatchSet&) = delete;
@@ -46,7 +50,9 @@ class WatchSet {
 
     // Watches a mapped range. Errors: EEXIST (overlap), ENOMEM, EINVAL (above 47 bits, empty), and
     // what the backend answers. On an error nothing is watched that was not before.
-    Result<void> watch(const backend::TrackRequest& request, OnOverlap on_overlap) noexcept;
+    // `protection`: as the host's users name it, for the observer.
+    Result<void> watch(const backend::TrackRequest& request, OnOverlap on_overlap,
+                       std::uint32_t protection = 0) noexcept;
 
     // The memory of the range is unmapped, or will be at once (should that fail, watch it again
     // with Contents::written): drops what was watched there. Regions partly inside are trimmed or
@@ -119,6 +125,12 @@ class WatchSet {
   private:
     class Writer;
 
+    // A get or reset under way.
+    struct Call {
+        const Region& region;
+        Meter meter;
+    };
+
     // Pages merged at a time when some of a range are latched, as bits.
     using Window = std::array<std::uint64_t, 64>;
     static constexpr std::uintptr_t window_bytes = std::tuple_size_v<Window> * 64 * page_size;
@@ -149,23 +161,30 @@ class WatchSet {
     Result<void> remove(PageRange range) noexcept;
     Result<void> track_again(PageRange range, backend::Mode mode) noexcept;
 
-    Result<backend::ScanResult> scan(const backend::ScanRequest& request, const Region& region,
+    Meter meter(const Region& region, bool reset) noexcept
+    {
+        return {observer_ != nullptr ? observer_->tally(record_of(region.id)) : nullptr, reset};
+    }
+    Result<backend::ScanResult> scan(const backend::ScanRequest& request, Call& call,
                                      std::span<backend::Run> runs) noexcept;
     // Output is where found pages go: addresses or runs (watch_set.cpp).
     template<typename Output>
     Result<std::size_t> get_into(const Region& region, PageRange range, bool reset,
                                  Output output) noexcept;
     template<typename Output>
-    Result<void> scan_into(PageRange range, const Region& region, bool reset,
-                           Output& output) noexcept;
+    Result<std::size_t> get_counted(Call& call, PageRange range, bool reset,
+                                    Output& output) noexcept;
     template<typename Output>
-    Result<void> merge_into(PageRange range, const Region& region, bool reset,
-                            Output& output) noexcept;
-    Result<void> collect_window(PageRange part, std::uintptr_t window, const Region& region,
-                                bool reset, Window& written) noexcept;
+    Result<void> scan_into(PageRange range, Call& call, bool reset, Output& output) noexcept;
+    template<typename Output>
+    Result<void> merge_into(PageRange range, Call& call, bool reset, Output& output) noexcept;
+    Result<void> collect_window(PageRange part, std::uintptr_t window, Call& call, bool reset,
+                                Window& written) noexcept;
+    Result<void> reset_tracked(const Region& region, PageRange range, Tally* tally) noexcept;
     template<typename Output> void give_back(const Output& output, PageRange range) noexcept;
 
     backend::Backend& backend_;
+    Observer* observer_;
     sys::ForkPage fork_page_;
     RegionTable regions_;
     LatchMap latched_;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Who looks on while a watch set works: told of every change of its regions and latched pages, and
+// owner of the counters of its calls. A set without an observer pays one branch per call.
+#pragma once
+
+#include "shim/backend/backend.h"
+#include "shim/sys/page.h"
+
+#include <atomic>
+#include <cstdint>
+
+namespace writewatch::core {
+
+// What the calls about one region did. Words that anybody may read at any time; they only grow.
+struct Tally {
+    std::atomic<std::uint64_t> gets;
+    std::atomic<std::uint64_t> gets_with_reset;
+    std::atomic<std::uint64_t> resets;
+    std::atomic<std::uint64_t> pages; // returned by gets of both kinds
+    // Of the gets that were measured (meter.h).
+    std::atomic<std::uint64_t> samples;
+    std::atomic<std::uint64_t> kernel_ns;
+    std::atomic<std::uint64_t> user_ns;
+
+    std::atomic<std::uint32_t> errors;
+    std::atomic<std::uint32_t> over_reports; // lost registrations: everything populated is reported
+};
+
+// Where the observer keeps a region's counters. 0: nowhere.
+using RecordNumber = std::uint32_t;
+inline constexpr unsigned record_number_bits = 20;
+
+// Latched pages are published by the 16 MiB.
+inline constexpr std::uintptr_t latch_window_bytes = std::uintptr_t{64} * 64 * page_size;
+
+class Observer {
+  public:
+    virtual ~Observer() = default;
+
+    // Before regions are added: the moment for work that takes time or memory. The caller holds no
+    // lock, except in a child after fork; there the observer forgets what it knew as the parent's.
+    virtual void prepare() noexcept = 0;
+
+    // Changes of the table, each under the set's lock, with signals blocked: a few stores.
+    virtual RecordNumber reserve_record() noexcept = 0;
+    virtual void added(RecordNumber record, std::uint64_t id, PageRange range, backend::Mode mode,
+                       std::uint32_t protection) noexcept = 0;
+    virtual void changed(RecordNumber record, PageRange range) noexcept = 0;
+    virtual void split(RecordNumber from, RecordNumber record, std::uint64_t id,
+                       PageRange range) noexcept = 0;
+    virtual void removed(RecordNumber record) noexcept = 0;
+
+    // The counters of a region; null for record 0. Called by every get: lock-free.
+    virtual Tally* tally(RecordNumber record) noexcept = 0;
+
+    // Latched pages, by words of 64 (latch_map.h). Changes are made between begin and end, which
+    // exclude each other and block signals.
+    //
+    // Room for latched pages of the range; no lock is held.
+    virtual void prepare_latch(PageRange range) noexcept = 0;
+    virtual void begin_latch_change() noexcept = 0;
+    virtual void end_latch_change() noexcept = 0;
+    // Pages of this word that somebody outside has taken over since they were last published.
+    virtual std::uint64_t taken_outside(std::uintptr_t word) noexcept = 0;
+    // `added`: pages may have been latched again, so that what was taken before does not count.
+    virtual void latched(std::uintptr_t word, std::uint64_t bits, bool added) noexcept = 0;
+};
+
+} // namespace writewatch::core
