@@ -9,6 +9,7 @@
 #include "shim/sys/page.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace writewatch::win32 {
@@ -27,14 +28,16 @@ template<typename T> void write_to_program(T* parameter, T value) noexcept
 }
 
 // Faults unless the program can write all of it. An atomic OR with 0 needs write access and changes
-// nothing that another thread may be writing; of bytes, since a locked access across cache lines is
-// a fault of its own on some systems (split lock detection).
+// nothing that another thread may be writing; of one byte a page, since a locked access across
+// cache lines is a fault of its own on some systems (split lock detection).
 inline void probe_for_write(void* memory, std::size_t bytes) noexcept
 {
     auto* const first = static_cast<unsigned char*>(memory);
-    for (std::size_t offset = 0; offset < bytes; offset += page_size)
-        __atomic_fetch_or(first + offset, 0, __ATOMIC_RELAXED);
-    __atomic_fetch_or(first + bytes - 1, 0, __ATOMIC_RELAXED);
+    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(memory);
+    __atomic_fetch_or(first, 0, __ATOMIC_RELAXED);
+    for (std::uintptr_t page = page_floor(start) + page_size; page < start + bytes;
+         page += page_size)
+        __atomic_fetch_or(first + (page - start), 0, __ATOMIC_RELAXED);
 }
 
 template<typename T> void probe_for_write(T* parameter) noexcept
