@@ -384,7 +384,7 @@ Result<std::size_t> WatchSet::get_counted(Call& call, PageRange range, bool rese
                                           Output& output) noexcept
 {
     const std::uint64_t generation = latched_.generation();
-    bool merge = latched_.any(range);
+    bool merge = generation != 0 && latched_.any(range); // 0: no bit was ever set
     if (!merge) [[likely]] {
         if (auto ok = scan_into(range, call, reset, output); !ok)
             return tl::unexpected(ok.error());
