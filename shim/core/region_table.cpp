@@ -4,6 +4,7 @@
 #include "shim/sys/fork.h"
 #include "shim/sys/memory.h"
 
+#include <algorithm>
 #include <new>
 #include <sys/mman.h>
 
@@ -11,7 +12,7 @@ namespace writewatch::core {
 
 namespace {
 
-constexpr std::size_t initial_capacity = 168; // one page
+constexpr unsigned initial_levels = 2; // 512 entries, of which the first hundred share a page
 
 constexpr unsigned id_shift = 8;
 
@@ -41,45 +42,40 @@ Result<void> RegionTable::open() noexcept
 
 void RegionTable::close() noexcept
 {
-    for (Block* block = std::exchange(block_, nullptr); block != nullptr;) {
+    for (Block* block = block_.exchange(nullptr); block != nullptr;) {
         Block* const older = block->outgrown;
         (void)sys::unmap(block->memory);
         block = older;
     }
-    slots_.store(nullptr);
     count_.store(0);
-    capacity_ = 0;
-}
-
-RegionTable::Slot* RegionTable::slots_of(Block* block) noexcept
-{
-    return reinterpret_cast<Slot*>(block + 1);
 }
 
 Result<void> RegionTable::reserve(std::size_t more) noexcept
 {
+    Block* const old = block_.load(std::memory_order_relaxed);
     const std::size_t count = count_.load(std::memory_order_relaxed);
-    if (count + more <= capacity_)
+    if (old != nullptr && count + more <= old->capacity())
         return {};
-    std::size_t capacity = capacity_ == 0 ? initial_capacity : capacity_ * 2;
-    while (capacity < count + more)
-        capacity *= 2;
+    Block header{{}, old, old == nullptr ? initial_levels : old->levels + 1};
+    while (header.capacity() < count + more)
+        ++header.levels;
 
-    const auto memory = sys::map_anonymous(page_ceil(sizeof(Block) + capacity * sizeof(Slot)),
-                                           PROT_READ | PROT_WRITE);
+    const std::size_t bytes = sizeof(Block) + level_offset(header.levels) * sizeof(Key) +
+                              header.capacity() * sizeof(Slot);
+    const auto memory = sys::map_anonymous(page_ceil(bytes), PROT_READ | PROT_WRITE);
     if (!memory)
         return tl::unexpected(memory.error());
+    header.memory = *memory;
+    // Zeroed memory is a valid array of atomics.
     auto* const block =
         new (reinterpret_cast<void*>(memory->start)) // NOLINT(performance-no-int-to-ptr)
-        Block{*memory, block_};
-    Slot* const slots = slots_of(block); // zeroed memory is a valid array of atomics
+        Block(header);
 
     const WriteSection section(*this);
     for (std::size_t i = 0; i < count; ++i)
-        copy(slots[i], slots_.load(std::memory_order_relaxed)[i]);
-    slots_.store(slots, std::memory_order_release);
-    block_ = block;
-    capacity_ = capacity;
+        copy(block->slots()[i], old->slots()[i]);
+    block_.store(block, std::memory_order_release);
+    update_index(0);
     return {};
 }
 
@@ -105,20 +101,60 @@ void RegionTable::copy(Slot& to, const Slot& from) noexcept
           from.tag.load(std::memory_order_relaxed));
 }
 
-std::size_t RegionTable::first_ending_above(const Slot* slots, std::size_t count,
+// The first entry whose end is above the address, or the count. Without a branch that depends on
+// the address: it would be mispredicted at every level.
+std::size_t RegionTable::first_ending_above(Block& block, std::size_t count,
                                             std::uintptr_t address) noexcept
 {
-    std::size_t low = 0;
-    while (count > 0) {
-        const std::size_t half = count / 2;
-        if (slots[low + half].end.load(std::memory_order_acquire) <= address) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
+    const Slot* const slots = block.slots();
+    if (count == 0 || slots[count - 1].end.load(std::memory_order_acquire) <= address)
+        return count;
+    // So in every node from here on one key is above the address; it is the last one if it is none
+    // of the others. A writer at work can make this wrong, but not lead out of the array.
+    const unsigned levels = levels_for(count);
+    std::size_t node = 0;
+    for (unsigned above = block.levels - levels; above < block.levels; ++above) {
+        const Key* const keys = block.keys() + level_offset(above) + node * fanout;
+        std::size_t below = 0;
+        for (std::size_t i = 0; i < fanout - 1; ++i)
+            below += keys[i].load(std::memory_order_acquire) <= address ? 1U : 0U;
+        node = node * fanout + below;
     }
-    return low;
+    const std::size_t first = node * fanout;
+    const std::size_t end = std::min(first + fanout - 1, count);
+    std::size_t index = first;
+    for (std::size_t i = first; i < end; ++i)
+        index += slots[i].end.load(std::memory_order_acquire) <= address ? 1U : 0U;
+    return index;
+}
+
+std::size_t RegionTable::first_ending_above(std::uintptr_t address) const noexcept
+{
+    return first_ending_above(*block_.load(std::memory_order_relaxed),
+                              count_.load(std::memory_order_relaxed), address);
+}
+
+// Sets the keys over the entries from `first` to the last.
+void RegionTable::update_index(std::size_t first) noexcept
+{
+    Block& block = *block_.load(std::memory_order_relaxed);
+    const Slot* const slots = block.slots();
+    const std::size_t count = count_.load(std::memory_order_relaxed);
+    if (count == 0)
+        return;
+    const unsigned levels = levels_for(count);
+    for (unsigned level = 1; level <= levels; ++level) {
+        Key* const keys = block.keys() + level_offset(block.levels - level);
+        const std::size_t span = std::size_t{1} << fanout_shift * level; // entries under a key
+        // The top level may be new: no more than one insertion ago one less was enough.
+        std::size_t key = level == levels ? 0 : first / span;
+        for (; key * span < count; ++key)
+            keys[key].store(
+                slots[std::min((key + 1) * span, count) - 1].end.load(std::memory_order_relaxed),
+                std::memory_order_release);
+        for (; key % fanout != 0; ++key) // the rest of the last node
+            keys[key].store(~std::uintptr_t{0}, std::memory_order_release);
+    }
 }
 
 template<typename Pick> std::optional<Region> RegionTable::read(Pick pick) const noexcept
@@ -129,8 +165,8 @@ template<typename Pick> std::optional<Region> RegionTable::read(Pick pick) const
             // An older array than the count's belongs to a change and is discarded below; it is
             // never read out of bounds because arrays only grow and the count is read first.
             const std::size_t count = count_.load(std::memory_order_acquire);
-            const Slot* const slots = slots_.load(std::memory_order_acquire);
-            const std::optional<Region> found = pick(slots, count);
+            Block& block = *block_.load(std::memory_order_acquire);
+            const std::optional<Region> found = pick(block, count);
             if (sequence_.load(std::memory_order_relaxed) == before)
                 return found;
         }
@@ -140,11 +176,11 @@ template<typename Pick> std::optional<Region> RegionTable::read(Pick pick) const
 
 std::optional<Region> RegionTable::next(std::uintptr_t address) const noexcept
 {
-    return read([address](const Slot* slots, std::size_t count) -> std::optional<Region> {
-        const std::size_t index = first_ending_above(slots, count, address);
-        if (index == count)
+    return read([address](Block& block, std::size_t count) -> std::optional<Region> {
+        const std::size_t index = first_ending_above(block, count, address);
+        if (index >= count)
             return std::nullopt;
-        return load(slots[index]);
+        return load(block.slots()[index]);
     });
 }
 
@@ -158,7 +194,7 @@ std::optional<Region> RegionTable::find(std::uintptr_t address) const noexcept
 
 void RegionTable::open_gap(std::size_t index) noexcept
 {
-    Slot* const slots = slots_.load(std::memory_order_relaxed);
+    Slot* const slots = this->slots();
     const std::size_t count = count_.load(std::memory_order_relaxed);
     for (std::size_t i = count; i > index; --i)
         copy(slots[i], slots[i - 1]);
@@ -169,7 +205,7 @@ void RegionTable::close_gap(std::size_t index, std::size_t removed) noexcept
 {
     if (removed == 0)
         return;
-    Slot* const slots = slots_.load(std::memory_order_relaxed);
+    Slot* const slots = this->slots();
     const std::size_t count = count_.load(std::memory_order_relaxed) - removed;
     for (std::size_t i = index; i < count; ++i)
         copy(slots[i], slots[i + removed]);
@@ -194,11 +230,11 @@ RegionId RegionTable::insert(PageRange range, backend::Mode mode, std::uint32_t 
 {
     const RegionId id = new_id();
     const WriteSection section(*this);
-    Slot* const slots = slots_.load(std::memory_order_relaxed);
-    const std::size_t index =
-        first_ending_above(slots, count_.load(std::memory_order_relaxed), range.start);
+    Slot* const slots = this->slots();
+    const std::size_t index = first_ending_above(range.start);
     open_gap(index);
     store(slots[index], range, id << id_shift | static_cast<std::uint64_t>(mode));
+    update_index(index);
     if (observer_ != nullptr)
         observer_->added(record_of(id), id, range, mode, protection);
     return id;
@@ -207,9 +243,9 @@ RegionId RegionTable::insert(PageRange range, backend::Mode mode, std::uint32_t 
 void RegionTable::remove(PageRange range) noexcept
 {
     const WriteSection section(*this);
-    Slot* const slots = slots_.load(std::memory_order_relaxed);
-    std::size_t index =
-        first_ending_above(slots, count_.load(std::memory_order_relaxed), range.start);
+    Slot* const slots = this->slots();
+    std::size_t index = first_ending_above(range.start);
+    const std::size_t first = index;
 
     if (index < count_.load(std::memory_order_relaxed)) {
         Slot& slot = slots[index];
@@ -223,6 +259,7 @@ void RegionTable::remove(PageRange range) noexcept
             slots[index + 1].tag.store(id << id_shift |
                                            (slot.tag.load(std::memory_order_relaxed) & 0xff),
                                        std::memory_order_release);
+            update_index(first);
             if (observer_ != nullptr) {
                 tell_changed(slot);
                 observer_->split(record_of(load(slot).id), record_of(id), id, {range.end, end});
@@ -245,6 +282,8 @@ void RegionTable::remove(PageRange range) noexcept
         ++whole;
     }
     close_gap(index, whole);
+    if (whole != 0 || index != first)
+        update_index(first);
 
     if (index < count_.load(std::memory_order_relaxed) &&
         slots[index].start.load(std::memory_order_relaxed) < range.end) { // its start is cut off
@@ -268,7 +307,7 @@ void RegionTable::publish_again() noexcept
     if (observer_ == nullptr)
         return;
     const WriteSection section(*this);
-    Slot* const slots = slots_.load(std::memory_order_relaxed);
+    Slot* const slots = this->slots();
     const std::size_t count = count_.load(std::memory_order_relaxed);
     for (std::size_t i = 0; i < count; ++i) {
         const Region region = load(slots[i]);

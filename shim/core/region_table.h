@@ -3,6 +3,10 @@
 // The watched regions, sorted by address. Readers take no lock: they copy an entry under a sequence
 // counter and try again when a writer was at work meanwhile. Writers exclude each other outside
 // (WatchSet) and are short: no system call but a rare mmap to grow.
+//
+// Above the sorted entries lies an index, as of a B-tree whose nodes are cache lines: of each eight
+// entries the last one's end, of each eight of those the last, and so on. All but the lowest levels
+// stay in the processor's cache between two look-ups.
 #pragma once
 
 #include "shim/backend/backend.h"
@@ -11,6 +15,8 @@
 #include "shim/sys/result.h"
 
 #include <atomic>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -68,20 +74,49 @@ class RegionTable {
         std::atomic<std::uint64_t> tag; // id << 8 | mode
     };
 
-    struct Block { // header of an allocated array
+    using Key = std::atomic<std::uintptr_t>; // the end of a region
+
+    // Keys of a node, and entries under a key of the lowest level.
+    static constexpr unsigned fanout_shift = 3;
+    static constexpr std::size_t fanout = std::size_t{1} << fanout_shift;
+
+    // An allocated array: this header, the index from the top down, fanout^(levels + 1) entries.
+    struct alignas(64) Block {
         PageRange memory;
         Block* outgrown;
+        unsigned levels; // of the index
+
+        std::size_t capacity() const noexcept
+        {
+            return std::size_t{1} << fanout_shift * (levels + 1);
+        }
+        Key* keys() noexcept { return reinterpret_cast<Key*>(this + 1); }
+        Slot* slots() noexcept { return reinterpret_cast<Slot*>(keys() + level_offset(levels)); }
     };
+
+    // Levels that a table of so many entries uses: one node at the top.
+    static constexpr unsigned levels_for(std::size_t count) noexcept
+    {
+        return (static_cast<unsigned>(std::bit_width((count - 1) | 1)) - 1) / fanout_shift;
+    }
+    // Where the keys of the level begin that has `above` levels above it, the largest of which has
+    // one node: fanout + fanout^2 + … keys come before.
+    static constexpr std::size_t level_offset(unsigned above) noexcept
+    {
+        return ((std::size_t{1} << fanout_shift * (above + 1)) - fanout) / (fanout - 1);
+    }
 
     class WriteSection;
 
-    static Slot* slots_of(Block* block) noexcept;
-    static std::size_t first_ending_above(const Slot* slots, std::size_t count,
+    static std::size_t first_ending_above(Block& block, std::size_t count,
                                           std::uintptr_t address) noexcept;
     template<typename Pick> std::optional<Region> read(Pick pick) const noexcept;
     static Region load(const Slot& slot) noexcept;
     static void store(Slot& slot, PageRange range, std::uint64_t tag) noexcept;
     static void copy(Slot& to, const Slot& from) noexcept;
+    Slot* slots() const noexcept { return block_.load(std::memory_order_relaxed)->slots(); }
+    std::size_t first_ending_above(std::uintptr_t address) const noexcept;
+    void update_index(std::size_t first) noexcept;
     void open_gap(std::size_t index) noexcept;
     void close_gap(std::size_t index, std::size_t removed) noexcept;
     void tell_changed(const Slot& slot) noexcept;
@@ -90,10 +125,9 @@ class RegionTable {
     Observer* observer_;
 
     std::atomic<std::uint64_t> sequence_{0}; // odd while a writer changes the table
-    std::atomic<Slot*> slots_{nullptr};
+    // Outgrown arrays are kept, chained: a reader may still look at one.
+    std::atomic<Block*> block_{nullptr};
     std::atomic<std::size_t> count_{0};
-    Block* block_ = nullptr; // outgrown arrays are kept, chained: a reader may still look at one
-    std::size_t capacity_ = 0;
     std::uint64_t last_serial_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -167,6 +168,68 @@ TEST_CASE("the table grows", "[region-table]")
         found += !table.find(base + (2 * i + 1) * page_size);
     }
     CHECK(found == 2 * many);
+}
+
+// The index over the entries gains and loses levels at 8, 64, 512 and 4,096 of them.
+TEST_CASE("every region is found whatever the number of them was before", "[region-table]")
+{
+    OpenTable table;
+    std::map<std::size_t, std::size_t> model; // first page, end
+    std::uint32_t random = 7;
+    const auto next_random = [&random](std::size_t below) {
+        random = random * 1664525 + 1013904223;
+        return (random >> 8) % below;
+    };
+    constexpr std::size_t places = 6'000;
+    for (const std::size_t target :
+         {9UL, 5UL, 70UL, 0UL, 600UL, 8UL, 64UL, 4200UL, 500UL, 65UL, 4097UL, 1UL}) {
+        while (model.size() < target) {
+            const std::size_t first = next_random(places) * 4;
+            if (model.contains(first))
+                continue;
+            model[first] = first + 3;
+            table.add(pages(base, first, 3));
+        }
+        while (model.size() > target) {
+            // Now and then many at once, else the start, the end or the middle of one.
+            const std::size_t first = next_random(places) * 4;
+            const std::size_t count = next_random(8) == 0 ? 400 : 1 + next_random(3);
+            const std::size_t at = first + next_random(3);
+            table.cut(pages(base, at, count));
+            const std::size_t end = at + count;
+            auto entry = model.upper_bound(at);
+            if (entry != model.begin() && std::prev(entry)->second > at)
+                --entry;
+            while (entry != model.end() && entry->first < end) {
+                const auto [old_first, old_end] = *entry;
+                entry = model.erase(entry);
+                if (old_first < at)
+                    model[old_first] = at;
+                if (old_end > end)
+                    model[end] = old_end;
+            }
+            if (count == 1)
+                continue;
+            for (auto left = model.begin(); left != model.end();) { // no splinters
+                if (left->second - left->first < 3) {
+                    table.cut(pages(base, left->first, left->second - left->first));
+                    left = model.erase(left);
+                } else {
+                    ++left;
+                }
+            }
+        }
+        Ranges expected;
+        for (const auto& [first, end] : model)
+            expected.push_back(pages(base, first, end - first));
+        CHECK(table.all() == expected);
+        std::size_t wrong = 0;
+        for (const PageRange range : expected) {
+            wrong += !table.find(range.start) || table.find(range.start)->range != range;
+            wrong += !table.find(range.end - 1) || table.find(range.end - 1)->range != range;
+        }
+        CHECK(wrong == 0);
+    }
 }
 
 TEST_CASE("a fork in the middle of a change empties the table, at any other time it is kept",
