@@ -266,12 +266,14 @@ NTSTATUS AddressSpace::decommit(Allocation& allocation, PageRange range)
 {
     if (const auto ok = set_protection(allocation, range, PROT_NONE); !ok)
         return from_errno(ok.error().code);
-    if (const auto ok = sys::advise(range, MADV_DONTNEED); !ok)
+    if (const auto ok = sys::advise(range, MADV_DONTNEED); !ok) {
+        restore_protection(allocation, range);
         return from_errno(ok.error().code);
-    if (allocation.watched) {
-        if (const auto ok = watches_.memory_replaced(range, PROT_NONE); !ok)
-            return from_errno(ok.error().code);
     }
+    // The contents are gone, so there is no way back from here. A failure leaves the pages tracked
+    // as they were: at worst one is reported that was written before.
+    if (allocation.watched)
+        (void)watches_.memory_replaced(range, PROT_NONE);
     set_pages(allocation, range, {});
     return status_success;
 }

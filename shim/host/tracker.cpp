@@ -226,9 +226,17 @@ WRITEWATCH_EXPORT int ww_rearm(ww_tracker* tracker, void* start, size_t bytes)
         return -EINVAL;
     const sys::CancellationBlock no_cancellation;
     const auto mapping = sys::inspect_mapping(range);
-    if (!mapping)
-        return -mapping.error().code;
-    return to_answer(tracker->watches.memory_replaced(range, mapping->protection));
+    auto answer = mapping ? tracker->watches.memory_replaced(range, mapping->protection)
+                          : writewatch::Result<void>(tl::unexpected(mapping.error()));
+    // Memory that may not be tracked any more: reported until a reset, whether written or not.
+    if (!answer) {
+        (void)tracker->watches.for_each_watched(
+            range, [&](PageRange part, const core::Region&) -> writewatch::Result<void> {
+                tracker->watches.give_back(part);
+                return {};
+            });
+    }
+    return to_answer(answer);
 }
 
 WRITEWATCH_EXPORT int ww_latch(ww_tracker* tracker, void* start, size_t bytes)
