@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "tests/bench/interleave.h"
+#include "shim/bench/interleave.h"
 
 #include <algorithm>
 #include <chrono>
