@@ -4,6 +4,9 @@
 # Where kernels are kept and what they are called: shared by scripts/kernel and scripts/vmtest. Source it
 # after common.sh.
 
+# depmod, modprobe and mkfs.ext4 are in directories that Debian leaves out of an ordinary user's path.
+PATH=$PATH:/usr/sbin:/sbin
+
 # Outside the tree: the source and the builds are gigabytes, and outlive a checkout.
 kernel_cache=${WRITEWATCH_KERNEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/writewatch/kernel}
 

@@ -9,7 +9,8 @@
 //
 // What to do is in /vmtest/: `argv` and `env` (strings that end in NUL), `modules`
 // (paths, one a line, in load order), `setup` (lines "write PATH VALUE"), `root`
-// (present: the host's root file system over 9p is the command's root) and `cwd`.
+// (present: the host's root file system over 9p is the command's root), `disk` (present: the first
+// disk has an ext4 file system, the command's working directory) and `cwd`.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -175,10 +177,15 @@ std::vector<char*> pointers(std::vector<std::string>& strings)
     auto environment = split(read_file("/vmtest/env"), '\0');
     const std::string directory = read_file("/vmtest/cwd");
 
+    const bool on_disk = access("/vmtest/disk", F_OK) == 0;
     if (access("/vmtest/root", F_OK) == 0 && chroot("/host") != 0) {
         give_up("chroot");
     }
-    if (chdir(directory.c_str()) != 0 && chdir("/") != 0) {
+    if (on_disk) {
+        if (chdir("/tmp/disk") != 0) {
+            give_up("chdir to the disk");
+        }
+    } else if (chdir(directory.c_str()) != 0 && chdir("/") != 0) {
         give_up("chdir");
     }
     const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -207,10 +214,19 @@ int main()
         mount_system("/host");
     }
 
+    if (access("/vmtest/disk", F_OK) == 0) {
+        const bool in_host = access("/vmtest/root", F_OK) == 0;
+        mount_or_give_up("ext4", in_host ? "/host/tmp/disk" : "/tmp/disk", "/dev/vda");
+    }
+
     const int output = open_port("stdout");
     const int error = open_port("stderr");
     const int status = open_port("status");
     apply_setup();
+
+    utsname name{};
+    uname(&name);
+    write_all(status, std::string("kernel ") + name.release + "\n");
 
     const pid_t command = fork();
     if (command < 0) {

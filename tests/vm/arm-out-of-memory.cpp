@@ -4,8 +4,9 @@
 // the kernel log stays clean, and no write is forgotten: a scan that fails has disarmed again what
 // it did not report, one that returns has armed no more than that.
 //
-// Needs fault injection (CONFIG_FAIL_PAGE_ALLOC), which our debug kernel has. Page tables are
-// accounted allocations of order 0 that may sleep: every one of this task may be made to fail.
+// Needs fault injection (CONFIG_FAIL_PAGE_ALLOC, CONFIG_FAILSLAB), which our debug kernel has. Page
+// tables are accounted allocations of order 0 that may sleep: every one of this task may be made to
+// fail. The scan's buffer comes from the slab.
 #include "tests/vm/guest.h"
 
 #include <algorithm>
@@ -22,11 +23,12 @@ void knob(const char* name, const std::string& value)
         skip("fault injection: %s%s: %s", knobs, name, std::strerror(errno));
 }
 
-// While it lives, one in `one_in` page allocations of this task fails.
+// While it lives, one in `one_in` page allocations of this task, of this order or more, fails.
 class Failing {
   public:
-    explicit Failing(unsigned one_in)
+    explicit Failing(unsigned one_in, unsigned order = 0)
     {
+        knob("min-order", std::to_string(order));
         knob("probability", std::to_string(100 / one_in));
         if (!write_file("/proc/self/make-it-fail", "1"))
             skip("/proc/self/make-it-fail: %s", std::strerror(errno));
@@ -121,6 +123,61 @@ void scan(const Tracker& tracker)
     CHECK(failed + partial > 0);
 }
 
+// hugetlb: one page table holds a gigabyte, so the range is large and remains empty.
+void hugetlb(const Tracker& tracker)
+{
+    constexpr std::size_t gigabyte = std::size_t{1} << 30;
+    constexpr std::size_t gigabytes = 8;
+    unsigned failed = 0;
+    for (unsigned round = 0; round < 20; ++round) {
+        const Memory memory(gigabytes * gigabyte / page_size, gigabyte,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
+        tracker.watch(memory);
+        // Every page that is not armed, and no output: 0 with all armed, or -1.
+        PmScanArg arg = scan_arg(memory.start(), memory.size(), {0, 0, 0, 0}, pm_scan_wp_matching);
+        uffdio_writeprotect request{};
+        request.range.start = arg.start;
+        request.range.len = memory.size();
+        request.mode = UFFDIO_WRITEPROTECT_MODE_WP;
+        int result = 0;
+        {
+            const Failing failing(5);
+            result = round % 2 == 0 ? tracker.scan(arg)
+                                    : ioctl(tracker.userfaultfd(), UFFDIO_WRITEPROTECT, &request);
+        }
+        if (result != 0) {
+            ++failed;
+            CHECK_EQ(errno, ENOMEM);
+            CHECK(round % 2 != 0 || arg.walk_end < arg.end);
+        }
+    }
+    note("hugetlb: %u calls of 20 failed", failed);
+    CHECK(failed > 0);
+}
+
+// Without its buffer a scan has not begun.
+void buffer(const Tracker& tracker)
+{
+    const Memory memory(1024);
+    memory.advise(MADV_NOHUGEPAGE);
+    tracker.watch(memory);
+    memory.write(5);
+    memory.write(900);
+    std::vector<PageRegion> vec(512);
+    PmScanArg arg = scan_arg(memory.start(), memory.size(), qualified, pm_scan_wp_matching);
+    set_vec(arg, vec.data(), vec.size());
+    int result = 0;
+    int error = 0;
+    {
+        const Failing failing(1, 2);
+        result = tracker.scan(arg);
+        error = errno;
+    }
+    CHECK_EQ(result, -1);
+    CHECK_EQ(error, ENOMEM);
+    CHECK_PAGES(tracker.get(memory), {5, 900});
+}
+
 } // namespace
 
 int main()
@@ -129,12 +186,13 @@ int main()
     knob("interval", "1");
     knob("times", "-1");
     knob("verbose", "0");
-    knob("min-order", "0");
     knob("ignore-gfp-wait", "N");
     knob("ignore-gfp-highmem", "N");
 
     const Tracker tracker;
     write_protect(tracker);
     scan(tracker);
+    hugetlb(tracker);
+    buffer(tracker);
     return finish();
 }

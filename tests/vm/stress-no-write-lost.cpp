@@ -7,11 +7,12 @@
 // that differs was written and never reported after that.
 //
 // Private memory with the qualified and with the plain masks, with huge pages, shared memory,
-// private mappings of files, hugetlb. WRITEWATCH_SECONDS per kind (default 3), WRITEWATCH_SEED.
+// private mappings of files, hugetlb. WRITEWATCH_SECONDS per kind (default 3), and longer on a slow
+// machine until each of the disturbances has happened some times; WRITEWATCH_SEED.
 #include "tests/vm/guest.h"
 
 #include <algorithm>
-
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -86,7 +87,15 @@ class Run {
         threads.emplace_back([this] { collect(seed() + 3); });
         threads.emplace_back([this] { collect(seed() + 4); });
         threads.emplace_back([this] { disturb(seed() + 5); });
-        std::this_thread::sleep_for(std::chrono::seconds(number_from("WRITEWATCH_SECONDS", 3)));
+        const auto start = std::chrono::steady_clock::now();
+        const std::chrono::seconds wanted(number_from("WRITEWATCH_SECONDS", 3));
+        const std::chrono::seconds patience(60);
+        for (;;) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            const auto passed = std::chrono::steady_clock::now() - start;
+            if ((passed >= wanted && disturbed_enough()) || passed >= patience)
+                break;
+        }
         stop_ = true;
         for (std::thread& thread : threads)
             thread.join();
@@ -103,10 +112,18 @@ class Run {
              kind_.name, writes_.load(), collections_.load(), collected_.load(),
              disturbances_.load(), lost);
         CHECK_EQ(lost, 0);
-        CHECK(writes_ > 0 && collected_ > 0 && disturbances_ > 0);
+        CHECK(writes_ > 0 && collected_ > 0 && disturbed_enough());
     }
 
   private:
+    [[nodiscard]] bool disturbed_enough() const
+    {
+        for (unsigned bit = 0; bit < disturbances_of_.size(); ++bit)
+            if ((kind_.troubles >> bit & 1) != 0 && disturbances_of_[bit] < 3)
+                return false;
+        return true;
+    }
+
     [[nodiscard]] volatile std::uint64_t& value(std::size_t page, std::size_t slot) const
     {
         return reinterpret_cast<volatile std::uint64_t*>(memory_.page(page))[slot];
@@ -189,7 +206,8 @@ class Run {
     {
         std::mt19937_64 random(own_seed);
         while (!stop_) {
-            const unsigned trouble = 1U << (random() % 7);
+            const unsigned bit = static_cast<unsigned>(random() % disturbances_of_.size());
+            const unsigned trouble = 1U << bit;
             if ((kind_.troubles & trouble) == 0)
                 continue;
             std::size_t unit = kind_.map_flags & MAP_HUGETLB ? pages_per_huge_page : 1;
@@ -235,6 +253,7 @@ class Run {
                 madvise(start, count * page_size, MADV_DONTNEED);
             }
             ++disturbances_;
+            ++disturbances_of_[bit];
             std::this_thread::sleep_for(std::chrono::microseconds(random() % 1000));
         }
     }
@@ -249,6 +268,7 @@ class Run {
     std::atomic<std::size_t> collections_ = 0;
     std::atomic<std::size_t> collected_ = 0;
     std::atomic<std::size_t> disturbances_ = 0;
+    std::array<std::atomic<unsigned>, 7> disturbances_of_{}; // by the bits of Trouble
 };
 
 } // namespace
