@@ -318,8 +318,6 @@ Result<void> WatchSet::memory_replaced(PageRange range, int protection) noexcept
 
 Result<void> WatchSet::latch(PageRange range) noexcept
 {
-    if (observer_ != nullptr)
-        observer_->prepare_latch(range);
     return for_each_watched(range, [&](PageRange part, const Region& region) -> Result<void> {
         const auto first = backend_.skip_clean(part, region.mode);
         if (!first)
@@ -332,8 +330,12 @@ Result<void> WatchSet::latch(PageRange range) noexcept
                 {.range = part, .mode = region.mode, .reset = false, .max_pages = 0}, call, runs);
             if (!result)
                 return tl::unexpected(result.error());
-            for (std::size_t i = 0; i < result->runs; ++i)
-                latched_.set({runs[i].start, runs[i].end});
+            for (std::size_t i = 0; i < result->runs; ++i) {
+                const PageRange written{runs[i].start, runs[i].end};
+                if (observer_ != nullptr)
+                    observer_->prepare_latch(written);
+                latched_.set(written);
+            }
             part.start = result->resume;
         }
         return {};

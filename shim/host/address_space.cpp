@@ -93,7 +93,7 @@ NTSTATUS AddressSpace::reserve(void*& base, SIZE_T& size, ULONG type, ULONG prot
         return from_errno(mapped.error().code);
 
     if (watched) {
-        if (const auto ok = watch(*mapped, initial, backend::Contents::empty); !ok) {
+        if (const auto ok = watch(*mapped, protect, initial); !ok) {
             log::warn("host", "MEM_WRITE_WATCH of {} bytes failed: {}", mapped->bytes(),
                       describe(ok.error()));
             (void)sys::unmap(*mapped);
@@ -136,13 +136,13 @@ Result<PageRange> AddressSpace::map_free(std::size_t bytes, int protection) cons
     return range;
 }
 
-Result<void> AddressSpace::watch(PageRange range, int protection, backend::Contents contents)
+Result<void> AddressSpace::watch(PageRange range, ULONG protect, int protection)
 {
     return watches_.watch({.range = range,
                            .mode = backend::Mode::on_presence,
-                           .contents = contents,
+                           .contents = backend::Contents::empty,
                            .protection = protection},
-                          core::OnOverlap::replace);
+                          core::OnOverlap::replace, protect);
 }
 
 Result<void> AddressSpace::apply_protection(const Allocation& allocation, PageRange range,

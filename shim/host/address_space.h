@@ -56,7 +56,7 @@ class AddressSpace {
     NTSTATUS decommit(Allocation& allocation, PageRange range);
 
     Result<PageRange> map_free(std::size_t bytes, int protection) const;
-    Result<void> watch(PageRange range, int protection, backend::Contents contents);
+    Result<void> watch(PageRange range, ULONG protect, int protection);
     // All of the range, or none of it.
     Result<void> set_protection(const Allocation& allocation, PageRange range, int protection);
     Result<void> apply_protection(const Allocation& allocation, PageRange range, int protection);

@@ -12,9 +12,11 @@
 
 namespace writewatch::host {
 
-Process::Process(std::unique_ptr<backend::Backend> backend)
-    : backend_(std::move(backend)), watches_(*backend_), memory_(watches_)
+Process::Process(std::unique_ptr<backend::Backend> backend, std::string_view reason)
+    : backend_(std::move(backend)), watches_(*backend_, publisher_.open_if_enabled()),
+      memory_(watches_)
 {
+    publisher_.set_backend(backend_->name(), reason);
     auto ok = watches_.open();
     if (ok)
         ok = memory_.open();
@@ -36,7 +38,7 @@ Process* Process::start()
         log::error("select", "no backend, MEM_WRITE_WATCH will fail: {}", selection.reason);
         selection.backend = std::make_unique<backend::Unavailable>();
     }
-    return new Process(std::move(selection.backend));
+    return new Process(std::move(selection.backend), selection.reason);
 }
 
 Process& Process::instance()

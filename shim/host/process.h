@@ -3,8 +3,10 @@
 
 #include "shim/core/watch_set.h"
 #include "shim/host/address_space.h"
+#include "shim/registry/publisher.h"
 
 #include <memory>
+#include <string_view>
 
 namespace writewatch::host {
 
@@ -19,11 +21,12 @@ class Process {
     AddressSpace& memory() noexcept { return memory_; }
 
   private:
-    explicit Process(std::unique_ptr<backend::Backend> backend);
+    Process(std::unique_ptr<backend::Backend> backend, std::string_view reason);
 
     static Process* start();
 
     std::unique_ptr<backend::Backend> backend_;
+    registry::Publisher publisher_{registry::Host::native_win32};
     core::WatchSet watches_;
     AddressSpace memory_;
 };

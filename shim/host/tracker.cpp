@@ -4,6 +4,7 @@
 #include "shim/backend/probe.h"
 #include "shim/backend/select.h"
 #include "shim/core/watch_set.h"
+#include "shim/registry/publisher.h"
 #include "shim/sys/env.h"
 #include "shim/sys/log.h"
 #include "shim/sys/mapping.h"
@@ -18,6 +19,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <sys/mman.h>
 
 #define WRITEWATCH_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -31,11 +33,35 @@ namespace sys = writewatch::sys;
 // "log" alone is the function of <math.h>.
 namespace wwlog = writewatch::log;
 
+namespace {
+
+// What this library watches in this process, all trackers together; never destroyed, as in
+// host/process.h. Null: it is not to be published.
+writewatch::registry::Publisher* publisher()
+{
+    // A thread suspended while it starts would keep all others waiting.
+    const sys::SignalBlock block;
+    static writewatch::registry::Publisher* const made = [] {
+        using writewatch::registry::Host;
+        auto* const candidate = new writewatch::registry::Publisher(Host::c_api);
+        if (candidate->open_if_enabled() != nullptr)
+            return candidate;
+        delete candidate;
+        return static_cast<writewatch::registry::Publisher*>(nullptr);
+    }();
+    return made;
+}
+
+} // namespace
+
 struct ww_tracker {
     explicit ww_tracker(backend::Selection selection)
         : backend(std::move(selection.backend)), reason(std::move(selection.reason)),
-          watches(*backend)
-    {}
+          watches(*backend, publisher())
+    {
+        if (publisher() != nullptr)
+            publisher()->set_backend(backend->name(), reason);
+    }
 
     std::unique_ptr<backend::Backend> backend;
     std::string reason;
@@ -205,7 +231,10 @@ WRITEWATCH_EXPORT int ww_watch(ww_tracker* tracker, void* start, size_t bytes, u
     const auto request = choose_tracking(range, (flags & WW_FRESH) != 0, by_kernel);
     if (!request)
         return -request.error().code;
-    const auto watched = tracker->watches.watch(*request, core::OnOverlap::fail);
+    // With WW_FRESH nobody has looked at its protection; such memory is made to be written.
+    const int protection = request->protection != 0 ? request->protection : PROT_READ | PROT_WRITE;
+    const auto watched = tracker->watches.watch(*request, core::OnOverlap::fail,
+                                                static_cast<std::uint32_t>(protection));
     if (!watched)
         wwlog::debug("watch", "{}", describe(watched.error()));
     return to_answer(watched);

@@ -95,7 +95,7 @@ struct Header {
     std::uint32_t latch_bytes;    // sizeof(LatchRecord)
     std::uint32_t region_count;   // records [1, region_count) have been in use; 0 never is
     std::uint32_t latch_count;    // records [0, latch_count) have been in use
-    std::uint64_t region_changes; // grows with every change of the regions
+    std::uint64_t region_changes; // of all region records together; odd: being changed
     std::uint64_t latch_sequence; // of all latch records together; odd: being changed
     std::uint64_t reserved;
 

@@ -18,7 +18,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -66,6 +65,13 @@ struct LatchedPages {
     std::map<std::uintptr_t, std::uint32_t> versions; // by window address
 };
 
+struct RegionTable {
+    Host host = Host::unknown;
+    std::string backend;
+    std::uint64_t changes = 0;       // SegmentReader::region_changes
+    std::vector<RegionInfo> regions; // ascending by address; latched pages are not counted
+};
+
 // One segment, held open.
 class SegmentReader {
   public:
@@ -76,12 +82,15 @@ class SegmentReader {
 
     // Whether the owner's address space still exists: not after exit, kill, or exec.
     bool alive() const noexcept;
+    // Whether its owner has finished making it.
+    bool is_ready() const noexcept;
 
     // All of it. Errors as open, ESRCH when the owner ended meanwhile.
     Result<ProcessInfo> read() const;
 
-    // The region that contains the address, as it is now; nothing when there is none.
-    Result<std::optional<RegionInfo>> find_region(std::uintptr_t address) const;
+    // Changes whenever a region begins, ends, or is cut.
+    Result<std::uint64_t> region_changes() const;
+    Result<RegionTable> read_regions() const;
 
     // Latched pages of the range, without those that another process has reset. ENOBUFS: the owner
     // could not publish all of them.
@@ -98,7 +107,10 @@ class SegmentReader {
     {}
 
     Result<Header> read_header() const;
+    // As of one moment, unless they never stand still.
+    Result<Header> read_table(std::vector<RegionInfo>& regions) const;
     Result<void> read_regions(const Header& header, std::vector<RegionInfo>& out) const;
+    Result<void> count_latched(std::vector<RegionInfo>& regions) const;
     template<typename Visitor>
     Result<void> visit_latch_records(const Header& header, Visitor visit) const;
 
@@ -122,6 +134,10 @@ Result<Listing> list();
 
 // Those of one process, by its Linux pid. Empty: it publishes nothing.
 Result<std::vector<ProcessInfo>> read_process(pid_t pid);
+
+// Removes segments of processes that are gone, this user's, having looked at `most` segments at
+// most; returns how many.
+std::size_t sweep(std::size_t most) noexcept;
 
 // The names of a process's segments, without reading them.
 std::vector<std::string> segments_of(pid_t pid);

@@ -19,6 +19,9 @@ namespace writewatch::sys {
 // Names (without a slash) that begin so. ENOENT: there is no such file system here.
 Result<std::vector<std::string>> list_shared_memory(std::string_view prefix);
 
+// Whether the name is there, and this user's.
+bool is_own_shared_memory(const char* name) noexcept;
+
 // Removes a name. ENOENT is no error.
 Result<void> remove_shared_memory(const char* name) noexcept;
 

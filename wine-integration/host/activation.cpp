@@ -163,6 +163,8 @@ OrInert<std::string> take_over(void* ntdll)
     candidate->wine.mmap = reinterpret_cast<Mmap*>(*original_mmap);
     candidate->wine.munmap = reinterpret_cast<Munmap*>(*original_munmap);
 
+    candidate->publisher.set_backend((*backend)->name(), "");
+
     host = candidate;
     if (auto ok = swap.apply(); !ok) {
         host = nullptr;

@@ -20,13 +20,13 @@ namespace writewatch::wine {
 
 namespace {
 
-[[gnu::noinline]] bool watch(PageRange range) noexcept
+[[gnu::noinline]] bool watch(PageRange range, ULONG protect) noexcept
 {
     // Reserved only or committed: private anonymous memory that nothing has touched yet. A region
     // that is still there belongs to memory that Wine no longer had.
     const auto watched = host->watches.watch(
         {.range = range, .mode = backend::Mode::on_presence, .contents = backend::Contents::empty},
-        core::OnOverlap::replace);
+        core::OnOverlap::replace, protect);
     if (!watched)
         log::warn("wine", "cannot watch an allocation: {}", describe(watched.error()));
     return watched.has_value();
@@ -51,7 +51,8 @@ void take_back(void* base, SIZE_T size, ULONG type)
 }
 
 // `call(base, size, type)` is Wine's function.
-template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type, Call call)
+template<typename Call>
+NTSTATUS allocate(void** base, SIZE_T* size, ULONG type, ULONG protect, Call call)
 {
     const bool watched = (type & MEM_WRITE_WATCH) != 0;
     // Wine 8.0 does not mind (facts: Windows' answers in tests/conformance).
@@ -75,7 +76,7 @@ template<typename Call> NTSTATUS allocate(void** base, SIZE_T* size, ULONG type,
 
     const PageRange range = win32::touched_pages(local_base, local_size);
     if (watched) {
-        if (!uninterrupted([&] { return watch(range); })) {
+        if (!uninterrupted([&] { return watch(range, protect); })) {
             take_back(local_base, local_size, type);
             return win32::status_no_memory;
         }
@@ -95,7 +96,7 @@ NTSTATUS hook_allocate_virtual_memory(HANDLE process, void** base, ULONG_PTR zer
 {
     if (!is_current_process(process))
         return host->wine.allocate_virtual_memory(process, base, zero_bits, size, type, protect);
-    return allocate(base, size, type, [&](void** b, SIZE_T* s, ULONG t) {
+    return allocate(base, size, type, protect, [&](void** b, SIZE_T* s, ULONG t) {
         return host->wine.allocate_virtual_memory(process, b, zero_bits, s, t, protect);
     });
 }
@@ -106,7 +107,7 @@ NTSTATUS hook_allocate_virtual_memory_ex(HANDLE process, void** base, SIZE_T* si
     if (!is_current_process(process))
         return host->wine.allocate_virtual_memory_ex(process, base, size, type, protect, parameters,
                                                      count);
-    return allocate(base, size, type, [&](void** b, SIZE_T* s, ULONG t) {
+    return allocate(base, size, type, protect, [&](void** b, SIZE_T* s, ULONG t) {
         return host->wine.allocate_virtual_memory_ex(process, b, s, t, protect, parameters, count);
     });
 }

@@ -4,13 +4,20 @@
 #pragma once
 
 #include "shim/core/watch_set.h"
+#include "shim/registry/publisher.h"
 #include "wine-integration/host/wine_functions.h"
 
 namespace writewatch::wine {
 
-struct Host {
-    explicit Host(backend::Backend& backend) : watches(backend) {}
+// windows_process.cpp
+void identify_process(registry::WindowsIdentity& identity) noexcept;
 
+struct Host {
+    explicit Host(backend::Backend& backend) noexcept
+        : watches(backend, publisher.open_if_enabled())
+    {}
+
+    registry::Publisher publisher{registry::Host::wine, &identify_process};
     core::WatchSet watches;
     WineFunctions wine;
 };
