@@ -20,6 +20,8 @@ Process::Process(std::unique_ptr<backend::Backend> backend, std::string_view rea
     auto ok = watches_.open();
     if (ok)
         ok = memory_.open();
+    if (ok)
+        ok = handles_.open();
     if (!ok) {
         log::error("host", "cannot start: {}", describe(ok.error()));
         watches_.close();

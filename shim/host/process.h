@@ -3,6 +3,7 @@
 
 #include "shim/core/watch_set.h"
 #include "shim/host/address_space.h"
+#include "shim/host/handles.h"
 #include "shim/registry/publisher.h"
 
 #include <memory>
@@ -19,6 +20,7 @@ class Process {
 
     core::WatchSet& watches() noexcept { return watches_; }
     AddressSpace& memory() noexcept { return memory_; }
+    Handles& handles() noexcept { return handles_; }
 
   private:
     Process(std::unique_ptr<backend::Backend> backend, std::string_view reason);
@@ -29,6 +31,7 @@ class Process {
     registry::Publisher publisher_{registry::Host::native_win32};
     core::WatchSet watches_;
     AddressSpace memory_;
+    Handles handles_;
 };
 
 } // namespace writewatch::host

@@ -41,25 +41,45 @@ bool is_current_process(HANDLE process) noexcept
     return process == NtCurrentProcess();
 }
 
+// `action` gets the watch set of this process, or another process.
+template<typename May, typename Action>
+NTSTATUS about_process(HANDLE process, May may, Action action) noexcept
+{
+    return without_exceptions([&] {
+        if (is_current_process(process))
+            return action(Process::instance().watches());
+        const auto target = Process::instance().handles().find(process);
+        if (!target)
+            return status_invalid_handle;
+        if (!may(target->access()))
+            return status_access_denied;
+        if (target->is_current_process())
+            return action(Process::instance().watches());
+        std::shared_ptr<registry::RemoteProcess> remote;
+        if (const NTSTATUS status = target->remote(remote); status != status_success)
+            return status;
+        return action(*remote);
+    });
+}
+
 } // namespace
 
 NTSTATUS nt_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size, void** addresses,
                             ULONG_PTR* count, ULONG* granularity) noexcept
 {
-    if (!is_current_process(process))
-        return status_invalid_handle;
-    return without_exceptions([&] {
-        return win32::get_write_watch(Process::instance().watches(), flags, base, size, addresses,
-                                      count, granularity);
-    });
+    return about_process(
+        process, [&](ULONG access) { return may_get(access, flags); },
+        [&](auto& watches) {
+            return win32::get_write_watch(watches, flags, base, size, addresses, count,
+                                          granularity);
+        });
 }
 
 NTSTATUS nt_reset_write_watch(HANDLE process, void* base, SIZE_T size) noexcept
 {
-    if (!is_current_process(process))
-        return status_invalid_handle;
-    return without_exceptions(
-        [&] { return win32::reset_write_watch(Process::instance().watches(), base, size); });
+    return about_process(process, may_reset, [&](auto& watches) {
+        return win32::reset_write_watch(watches, base, size);
+    });
 }
 
 UINT get_write_watch(DWORD flags, void* base, SIZE_T size, void** addresses, ULONG_PTR* count,
@@ -123,6 +143,21 @@ SIZE_T virtual_query(const void* address, MEMORY_BASIC_INFORMATION* info, SIZE_T
         return status_success;
     });
     return succeeded(status) ? sizeof(*info) : 0;
+}
+
+HANDLE open_process(DWORD access, DWORD pid) noexcept
+{
+    HANDLE handle = nullptr;
+    const NTSTATUS status = without_exceptions(
+        [&] { return Process::instance().handles().open_process(access, pid, handle); });
+    return succeeded(status) ? handle : nullptr;
+}
+
+BOOL close_handle(HANDLE handle) noexcept
+{
+    const NTSTATUS status =
+        without_exceptions([&] { return Process::instance().handles().close(handle); });
+    return succeeded(status) ? TRUE : FALSE;
 }
 
 DWORD get_last_error() noexcept

@@ -21,6 +21,9 @@ BOOL virtual_free(void* base, SIZE_T size, DWORD type) noexcept;
 BOOL virtual_protect(void* base, SIZE_T size, DWORD protect, DWORD* old_protect) noexcept;
 SIZE_T virtual_query(const void* address, MEMORY_BASIC_INFORMATION* info, SIZE_T length) noexcept;
 
+HANDLE open_process(DWORD access, DWORD pid) noexcept;
+BOOL close_handle(HANDLE handle) noexcept;
+
 DWORD get_last_error() noexcept;
 void set_last_error(DWORD error) noexcept;
 

@@ -54,6 +54,16 @@ WRITEWATCH_EXPORT SIZE_T WINAPI VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFO
     return host::virtual_query(address, info, length);
 }
 
+WRITEWATCH_EXPORT HANDLE WINAPI OpenProcess(DWORD access, BOOL, DWORD process)
+{
+    return host::open_process(access, process);
+}
+
+WRITEWATCH_EXPORT BOOL WINAPI CloseHandle(HANDLE handle)
+{
+    return host::close_handle(handle);
+}
+
 WRITEWATCH_EXPORT DWORD WINAPI GetLastError(void)
 {
     return host::get_last_error();

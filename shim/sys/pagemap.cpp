@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/sys/pagemap.h"
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
@@ -12,6 +14,16 @@ Result<Pagemap> Pagemap::open() noexcept
     const int fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(errno, "open /proc/self/pagemap");
+    return Pagemap(UniqueFd(fd));
+}
+
+Result<Pagemap> Pagemap::open(pid_t pid) noexcept
+{
+    std::array<char, 32> path{};
+    std::snprintf(path.data(), path.size(), "/proc/%d/pagemap", static_cast<int>(pid));
+    const int fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(errno == ENOENT ? ESRCH : errno, "open /proc/PID/pagemap");
     return Pagemap(UniqueFd(fd));
 }
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/sys/process.h"
 
-#include "shim/sys/unique_fd.h"
-
 #include <array>
 #include <asm/prctl.h>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -62,6 +61,20 @@ Result<std::uint64_t> start_time_of(pid_t pid) noexcept
         text.remove_prefix(word.size());
     }
     return fail(EPROTO, "parse /proc/PID/stat");
+}
+
+Result<UniqueFd> open_process(pid_t pid) noexcept
+{
+    const long fd = ::syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return fail(errno, "pidfd_open");
+    return UniqueFd(static_cast<int>(fd));
+}
+
+bool has_ended(int pidfd) noexcept
+{
+    pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
+    return ::poll(&ended, 1, 0) != 0;
 }
 
 std::uint64_t own_pid_namespace() noexcept

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "shim/sys/result.h"
+#include "shim/sys/unique_fd.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,10 @@ uid_t own_uid() noexcept;
 
 // Clock ticks since boot. ESRCH: there is no such process (a zombie counts as none).
 Result<std::uint64_t> start_time_of(pid_t pid) noexcept;
+
+// A descriptor that stands for the process (pidfd_open(2)). ESRCH; EINVAL: not a pid.
+Result<UniqueFd> open_process(pid_t pid) noexcept;
+bool has_ended(int pidfd) noexcept;
 
 // Tells pid namespaces apart; 0: cannot be found out.
 std::uint64_t own_pid_namespace() noexcept;

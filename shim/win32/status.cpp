@@ -16,6 +16,9 @@ DWORD to_win32_error(NTSTATUS status) noexcept
         return ERROR_SUCCESS;
     case status_access_violation:
         return ERROR_NOACCESS;
+    case status_access_denied:
+    case status_process_is_terminating:
+        return ERROR_ACCESS_DENIED;
     case status_invalid_handle:
         return ERROR_INVALID_HANDLE;
     case status_info_length_mismatch:

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <span>
 
@@ -48,6 +49,20 @@ Result<std::size_t> get_misaligned(core::WatchSet& watches, const core::Region& 
     return count;
 }
 
+// Windows' checks of what does not depend on the memory, in its order.
+inline NTSTATUS check_get(ULONG flags, SIZE_T size, void** addresses, const ULONG_PTR* count,
+                          const ULONG* granularity, ULONG_PTR& capacity) noexcept
+{
+    if (count == nullptr || granularity == nullptr)
+        return status_access_violation;
+    capacity = read_from_program(count);
+    if (capacity == 0 || size == 0)
+        return status_invalid_parameter;
+    if ((flags & ~static_cast<ULONG>(WRITE_WATCH_FLAG_RESET)) != 0)
+        return status_invalid_parameter;
+    return addresses == nullptr ? status_access_violation : status_success;
+}
+
 } // namespace
 
 std::optional<PageRange> pages_of(const void* base, SIZE_T size) noexcept
@@ -69,15 +84,10 @@ NTSTATUS get_write_watch(core::WatchSet& watches, const std::optional<core::Regi
                          ULONG flags, void* base, SIZE_T size, void** addresses, ULONG_PTR* count,
                          ULONG* granularity) noexcept
 {
-    if (count == nullptr || granularity == nullptr)
-        return status_access_violation;
-    const ULONG_PTR capacity = read_from_program(count);
-    if (capacity == 0 || size == 0)
-        return status_invalid_parameter;
-    if ((flags & ~static_cast<ULONG>(WRITE_WATCH_FLAG_RESET)) != 0)
-        return status_invalid_parameter;
-    if (addresses == nullptr)
-        return status_access_violation;
+    ULONG_PTR capacity = 0;
+    if (const NTSTATUS status = check_get(flags, size, addresses, count, granularity, capacity);
+        status != status_success)
+        return status;
     const auto range = pages_of(base, size);
     if (!range || !region || !region->range.contains(*range))
         return status_invalid_parameter;
@@ -114,6 +124,72 @@ NTSTATUS reset_write_watch(core::WatchSet& watches, const std::optional<core::Re
         return status_invalid_parameter;
     if (const auto done = watches.reset(*region, *range); !done)
         return from_errno(done.error().code);
+    return status_success;
+}
+
+NTSTATUS from_remote_errno(int error) noexcept
+{
+    switch (error) {
+    case ESRCH:
+        return status_process_is_terminating;
+    case EPERM:
+    case EACCES:
+        return status_access_denied;
+    case ENOBUFS: // latched pages that the target could not publish
+        return status_no_memory;
+    default:
+        return from_errno(error);
+    }
+}
+
+// Through an array of our own: the caller's is written when nothing is held any more.
+NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* base, SIZE_T size,
+                         void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept
+{
+    ULONG_PTR capacity = 0;
+    if (const NTSTATUS status = check_get(flags, size, addresses, count, granularity, capacity);
+        status != status_success)
+        return status;
+    const auto range = pages_of(base, size);
+    if (!range)
+        return status_invalid_parameter;
+    const std::size_t entries = std::min<std::size_t>(capacity, range->pages());
+    probe_for_write(addresses, entries * sizeof(void*));
+    probe_for_write(count);
+    probe_for_write(granularity);
+
+    std::array<std::uintptr_t, 512> piece;
+    std::size_t done = 0;
+    for (PageRange rest = *range; !rest.empty() && done < entries;) {
+        const std::size_t wanted = std::min(piece.size(), entries - done);
+        const auto found = process.get(rest, (flags & WRITE_WATCH_FLAG_RESET) != 0,
+                                       std::span<std::uintptr_t>(piece).first(wanted));
+        if (!found) {
+            // What earlier pieces reset reaches nobody.
+            for (std::size_t i = 0; (flags & WRITE_WATCH_FLAG_RESET) != 0 && i < done; ++i)
+                process.give_back(reinterpret_cast<std::uintptr_t>(
+                    read_from_program(static_cast<void* const*>(addresses + i))));
+            return from_remote_errno(found.error().code);
+        }
+        std::memcpy(reinterpret_cast<char*>(addresses) + done * sizeof(void*), piece.data(),
+                    *found * sizeof(void*));
+        done += *found;
+        if (*found < wanted)
+            break;
+        rest.start = piece[*found - 1] + page_size;
+    }
+    write_to_program(granularity, static_cast<ULONG>(page_size));
+    write_to_program(count, static_cast<ULONG_PTR>(done));
+    return status_success;
+}
+
+NTSTATUS reset_write_watch(registry::RemoteProcess& process, void* base, SIZE_T size) noexcept
+{
+    const auto range = pages_of(base, size);
+    if (!range)
+        return status_invalid_parameter;
+    if (const auto done = process.reset(*range); !done)
+        return from_remote_errno(done.error().code);
     return status_success;
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "shim/core/watch_set.h"
+#include "shim/registry/remote.h"
 
 #include <writewatch/win32.h>
 
@@ -34,5 +35,24 @@ NTSTATUS reset_write_watch(core::WatchSet& watches, const std::optional<core::Re
                            void* base, SIZE_T size) noexcept;
 
 NTSTATUS reset_write_watch(core::WatchSet& watches, void* base, SIZE_T size) noexcept;
+
+// The same about another process. STATUS_PROCESS_IS_TERMINATING when it has ended.
+NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* base, SIZE_T size,
+                         void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept;
+NTSTATUS reset_write_watch(registry::RemoteProcess& process, void* base, SIZE_T size) noexcept;
+
+// What a process handle must have been opened for (win32.h says why).
+constexpr bool may_get(ULONG access, ULONG flags)
+{
+    return (access & PROCESS_VM_OPERATION) != 0 ||
+           ((flags & WRITE_WATCH_FLAG_RESET) == 0 && (access & PROCESS_QUERY_INFORMATION) != 0);
+}
+constexpr bool may_reset(ULONG access)
+{
+    return (access & PROCESS_VM_OPERATION) != 0;
+}
+
+// The status for what RemoteProcess answers.
+NTSTATUS from_remote_errno(int error) noexcept;
 
 } // namespace writewatch::win32

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What other processes, and calls through a process handle, do to watched memory.
+#include "another_process.h"
 #include "ask.h"
 #include "memory.h"
 #include "nt.h"
@@ -67,6 +68,8 @@ class OwnHandle {
 
 std::optional<int> play_role(int argc, char** argv)
 {
+    if (const std::optional<int> asked = play_asking_role(argc, argv))
+        return asked;
     if (argc != 6 || std::strcmp(argv[1], "--role") != 0)
         return std::nullopt;
     return other_process(
@@ -175,13 +178,14 @@ RULE(processes, protection_through_a_handle_latches, "observed: Wine's tests, th
 
 #else
 
-std::optional<int> play_role(int, char**)
+std::optional<int> play_role(int argc, char** argv)
 {
-    return std::nullopt;
+    return play_asking_role(argc, argv);
 }
 
 namespace {
-constexpr char no_handles[] = "natively there are no process handles; see tests/kernel";
+constexpr char no_handles[] =
+    "natively a process handle is for write watches only; see tests/kernel";
 }
 NOT_APPLICABLE(processes, writing_the_own_process_is_a_write, no_handles)
 NOT_APPLICABLE(processes, writing_through_a_handle_is_a_write, no_handles)

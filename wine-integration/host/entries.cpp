@@ -73,6 +73,10 @@ struct {
     MS_ABI NTSTATUS (*set_information_virtual_memory)(HANDLE, ULONG, ULONG_PTR, const MemoryRange*,
                                                       void*, ULONG);
     MS_ABI NTSTATUS (*compare_objects)(HANDLE, HANDLE);
+    MS_ABI NTSTATUS (*query_object)(HANDLE, ULONG, void*, ULONG, ULONG*);
+    MS_ABI NTSTATUS (*query_information_process)(HANDLE, ULONG, void*, ULONG, ULONG*);
+    MS_ABI NTSTATUS (*duplicate_object)(HANDLE, HANDLE, HANDLE, HANDLE*, ULONG, ULONG, ULONG);
+    MS_ABI NTSTATUS (*close)(HANDLE);
 } ms_wine;
 
 NTSTATUS call_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
@@ -123,6 +127,29 @@ NTSTATUS call_compare_objects(HANDLE first, HANDLE second)
     return ms_wine.compare_objects(first, second);
 }
 
+NTSTATUS call_query_object(HANDLE object, ULONG what, void* out, ULONG size, ULONG* length)
+{
+    return ms_wine.query_object(object, what, out, size, length);
+}
+
+NTSTATUS call_query_information_process(HANDLE process, ULONG what, void* out, ULONG size,
+                                        ULONG* length)
+{
+    return ms_wine.query_information_process(process, what, out, size, length);
+}
+
+NTSTATUS call_duplicate_object(HANDLE from_process, HANDLE from, HANDLE to_process, HANDLE* to,
+                               ULONG access, ULONG attributes, ULONG options)
+{
+    return ms_wine.duplicate_object(from_process, from, to_process, to, access, attributes,
+                                    options);
+}
+
+NTSTATUS call_close(HANDLE handle)
+{
+    return ms_wine.close(handle);
+}
+
 template<typename Function>
 void set(Function*& pointer, const ExportAddresses& addresses, Export function)
 {
@@ -139,6 +166,10 @@ template<typename Functions> void set_all(Functions& to, const ExportAddresses& 
     set(to.protect_virtual_memory, from, Export::protect_virtual_memory);
     set(to.set_information_virtual_memory, from, Export::set_information_virtual_memory);
     set(to.compare_objects, from, Export::compare_objects);
+    set(to.query_object, from, Export::query_object);
+    set(to.query_information_process, from, Export::query_information_process);
+    set(to.duplicate_object, from, Export::duplicate_object);
+    set(to.close, from, Export::close);
 }
 
 template<typename Function> std::uintptr_t address(Function* function)
@@ -165,6 +196,10 @@ WineFunctions make_wine_functions(const ExportAddresses& addresses,
     functions.protect_virtual_memory = call_protect_virtual_memory;
     functions.set_information_virtual_memory = call_set_information_virtual_memory;
     functions.compare_objects = call_compare_objects;
+    functions.query_object = call_query_object;
+    functions.query_information_process = call_query_information_process;
+    functions.duplicate_object = call_duplicate_object;
+    functions.close = call_close;
     return functions;
 }
 
@@ -191,6 +226,10 @@ std::uintptr_t hook_for(Export function, CallingConvention convention) noexcept
         return microsoft ? address(ms_set_information_virtual_memory)
                          : address(hook_set_information_virtual_memory);
     case Export::compare_objects:
+    case Export::query_object:
+    case Export::query_information_process:
+    case Export::duplicate_object:
+    case Export::close:
     case Export::count:
         break;
     }

@@ -2,11 +2,12 @@
 //
 // The system calls that read and reset watches. A range that is not in a region of ours goes to
 // Wine's function unchanged: memory that Wine watches itself (allocated from another process), and
-// every mistake.
+// every mistake. What is about another process is other_process.cpp's.
 #include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 #include "shim/win32/write_watch.h"
 #include "wine-integration/host/hooks.h"
+#include "wine-integration/host/other_process.h"
 #include "wine-integration/host/state.h"
 
 #include <optional>
@@ -20,39 +21,48 @@ std::optional<core::Region> region_at(const void* address)
     return host->watches.find(reinterpret_cast<std::uintptr_t>(address));
 }
 
-// Whose watches a call is about. Wine's own functions act on the calling process whatever the
-// handle says, so a real handle to it works there, and must work here. Another process's handle
-// must not reset our pages; what is no handle is an error.
-NTSTATUS identify(HANDLE process)
-{
-    return is_current_process(process) ? win32::status_success
-                                       : host->wine.compare_objects(process, current_process());
-}
-
 } // namespace
 
 NTSTATUS hook_get_write_watch(HANDLE process, ULONG flags, void* base, SIZE_T size,
                               void** addresses, ULONG_PTR* count, ULONG* granularity)
 {
+    if (!is_current_process(process)) [[unlikely]] {
+        const Target target = find_target(process);
+        if (target.status != win32::status_success)
+            return target.status;
+        if (target.remote != nullptr)
+            return win32::may_get(target.access, flags)
+                       ? win32::get_write_watch(*target.remote, flags, base, size, addresses, count,
+                                                granularity)
+                       : win32::status_access_denied;
+        if (target.other)
+            return host->wine.get_write_watch(process, flags, base, size, addresses, count,
+                                              granularity);
+    }
     const auto region = region_at(base);
-    const NTSTATUS owner = region ? identify(process) : status_not_same_object;
-    if (owner == status_not_same_object)
+    if (!region)
         return host->wine.get_write_watch(process, flags, base, size, addresses, count,
                                           granularity);
-    if (owner != win32::status_success)
-        return owner;
     return win32::get_write_watch(host->watches, region, flags, base, size, addresses, count,
                                   granularity);
 }
 
 NTSTATUS hook_reset_write_watch(HANDLE process, void* base, SIZE_T size)
 {
+    if (!is_current_process(process)) [[unlikely]] {
+        const Target target = find_target(process);
+        if (target.status != win32::status_success)
+            return target.status;
+        if (target.remote != nullptr)
+            return win32::may_reset(target.access)
+                       ? win32::reset_write_watch(*target.remote, base, size)
+                       : win32::status_access_denied;
+        if (target.other)
+            return host->wine.reset_write_watch(process, base, size);
+    }
     const auto region = region_at(base);
-    const NTSTATUS owner = region ? identify(process) : status_not_same_object;
-    if (owner == status_not_same_object)
+    if (!region)
         return host->wine.reset_write_watch(process, base, size);
-    if (owner != win32::status_success)
-        return owner;
     return win32::reset_write_watch(host->watches, region, base, size);
 }
 

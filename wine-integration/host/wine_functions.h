@@ -24,6 +24,10 @@ using ProtectVirtualMemory = NTSTATUS(HANDLE, void**, SIZE_T*, ULONG, ULONG*);
 using SetInformationVirtualMemory = NTSTATUS(HANDLE, ULONG, ULONG_PTR, const MemoryRange*, void*,
                                              ULONG);
 using CompareObjects = NTSTATUS(HANDLE, HANDLE);
+using QueryObject = NTSTATUS(HANDLE, ULONG, void*, ULONG, ULONG*);
+using QueryInformationProcess = NTSTATUS(HANDLE, ULONG, void*, ULONG, ULONG*);
+using DuplicateObject = NTSTATUS(HANDLE, HANDLE, HANDLE, HANDLE*, ULONG, ULONG, ULONG);
+using Close = NTSTATUS(HANDLE);
 using Mmap = void*(void*, std::size_t, int, int, int, off_t);
 using Munmap = int(void*, std::size_t);
 
@@ -36,6 +40,10 @@ struct WineFunctions {
     ProtectVirtualMemory* protect_virtual_memory = nullptr;
     SetInformationVirtualMemory* set_information_virtual_memory = nullptr;
     CompareObjects* compare_objects = nullptr;
+    QueryObject* query_object = nullptr;
+    QueryInformationProcess* query_information_process = nullptr;
+    DuplicateObject* duplicate_object = nullptr;
+    Close* close = nullptr;
     Mmap* mmap = nullptr;
     Munmap* munmap = nullptr;
 };
@@ -49,11 +57,16 @@ enum class Export : std::uint8_t {
     free_virtual_memory,
     protect_virtual_memory,
     set_information_virtual_memory,
-    compare_objects, // used, not replaced
+    // Used, not replaced:
+    compare_objects,
+    query_object,
+    query_information_process,
+    duplicate_object,
+    close,
     count
 };
 inline constexpr std::size_t export_count = static_cast<std::size_t>(Export::count);
-inline constexpr std::size_t hooked_export_count = export_count - 1;
+inline constexpr auto hooked_export_count = static_cast<std::size_t>(Export::compare_objects);
 
 inline constexpr std::array<const char*, export_count> export_names{
     "NtGetWriteWatch",
@@ -64,6 +77,10 @@ inline constexpr std::array<const char*, export_count> export_names{
     "NtProtectVirtualMemory",
     "NtSetInformationVirtualMemory",
     "NtCompareObjects",
+    "NtQueryObject",
+    "NtQueryInformationProcess",
+    "NtDuplicateObject",
+    "NtClose",
 };
 
 using ExportAddresses = std::array<std::uintptr_t, export_count>;

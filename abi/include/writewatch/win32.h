@@ -113,6 +113,12 @@ typedef void* HANDLE;
 #define PAGE_NOCACHE 0x200
 #define PAGE_WRITECOMBINE 0x400
 
+/* Access rights of process handles */
+#define PROCESS_VM_OPERATION 0x0008
+#define PROCESS_QUERY_INFORMATION 0x0400
+#define PROCESS_QUERY_LIMITED_INFORMATION 0x1000
+#define PROCESS_ALL_ACCESS 0x001FFFFF
+
 /* GetWriteWatch: reset the pages that are returned */
 #define WRITE_WATCH_FLAG_RESET 0x00000001
 
@@ -131,6 +137,7 @@ typedef struct _MEMORY_BASIC_INFORMATION {
 #ifndef __WINE_WINERROR_H
 #define NO_ERROR 0
 #define ERROR_SUCCESS 0
+#define ERROR_ACCESS_DENIED 5
 #define ERROR_INVALID_HANDLE 6
 #define ERROR_NOT_ENOUGH_MEMORY 8
 #define ERROR_BAD_LENGTH 24
@@ -159,6 +166,12 @@ typedef LONG NTSTATUS;
 #endif
 #ifndef STATUS_NO_MEMORY
 #define STATUS_NO_MEMORY ((NTSTATUS)0xC0000017)
+#endif
+#ifndef STATUS_ACCESS_DENIED
+#define STATUS_ACCESS_DENIED ((NTSTATUS)0xC0000022)
+#endif
+#ifndef STATUS_PROCESS_IS_TERMINATING
+#define STATUS_PROCESS_IS_TERMINATING ((NTSTATUS)0xC000010A)
 #endif
 
 #ifndef __WINE_WINBASE_H
@@ -217,6 +230,21 @@ BOOL WINAPI VirtualProtect(LPVOID base, SIZE_T size, DWORD protect, LPDWORD old_
  */
 SIZE_T WINAPI VirtualQuery(LPCVOID address, PMEMORY_BASIC_INFORMATION info, SIZE_T length);
 
+/**
+ * \brief A handle for another process's write watches (NtGetWriteWatch, NtResetWriteWatch), or for
+ *        this one's. The process must be this user's and use writewatch to be watched.
+ * \param access   what the handle is for: PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION
+ * \param inherit  ignored: a fork's child has all handles, a program started by exec none
+ * \param process  the process's Linux pid
+ * \returns the handle, to be closed with CloseHandle, or NULL: ERROR_INVALID_PARAMETER (no such
+ *          process), ERROR_ACCESS_DENIED (the kernel's ptrace rights, PTRACE_MODE_READ in
+ *          ptrace(2)), ERROR_NOT_ENOUGH_MEMORY.
+ */
+HANDLE WINAPI OpenProcess(DWORD access, BOOL inherit, DWORD process);
+
+/** \brief Closes a handle of OpenProcess. \returns TRUE, or FALSE with ERROR_INVALID_HANDLE. */
+BOOL WINAPI CloseHandle(HANDLE handle);
+
 /** \brief The calling thread's last error; successful calls leave it alone. */
 DWORD WINAPI GetLastError(void);
 void WINAPI SetLastError(DWORD error);
@@ -229,7 +257,13 @@ void WINAPI SetLastError(DWORD error);
  *        (STATUS_ACCESS_VIOLATION); *count or size 0, unknown flags (STATUS_INVALID_PARAMETER);
  *        \p addresses NULL (STATUS_ACCESS_VIOLATION); the range not inside one watched allocation
  *        (STATUS_INVALID_PARAMETER). STATUS_NO_MEMORY when the kernel is out of memory.
- * \param process  NtCurrentProcess(); another handle is STATUS_INVALID_HANDLE
+ * \param process  NtCurrentProcess(), or a handle of OpenProcess. To read, it must have been opened
+ *                 with PROCESS_QUERY_INFORMATION or PROCESS_VM_OPERATION, to reset with
+ *                 PROCESS_VM_OPERATION (STATUS_ACCESS_DENIED). About another process:
+ *                 STATUS_PROCESS_IS_TERMINATING when it has ended; STATUS_NOT_SUPPORTED when the
+ *                 kernel does not track its writes. Its pages are shared out between all who reset
+ *                 them, itself included. These calls allocate, and exclude each other.
+ *                 STATUS_INVALID_HANDLE: none of these
  */
 NTSTATUS WINAPI NtGetWriteWatch(HANDLE process, ULONG flags, PVOID base, SIZE_T size,
                                 PVOID* addresses, ULONG_PTR* count, ULONG* granularity);

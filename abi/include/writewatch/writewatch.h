@@ -146,6 +146,67 @@ long ww_collect_ranges(ww_tracker* tracker, const void* start, size_t bytes, uns
  */
 int ww_reset(ww_tracker* tracker, void* start, size_t bytes);
 
+typedef struct ww_process ww_process;
+
+/**
+ * \brief Attaches to another process of this user, to read and reset its write watches.
+ *
+ * The target needs to do nothing for it but to watch memory with this library, libwritewatch-win32
+ * or the Wine preload, and not to have turned its registry off (WRITEWATCH_REGISTRY=0). It is not
+ * stopped, and its memory is not read. One process may be attached to many times.
+ * \param pid      a Linux process id
+ * \param process  receives it; the caller ends it with ww_detach
+ * \returns 0; -ESRCH (no such process); -EPERM (the kernel's ptrace rights, PTRACE_MODE_READ in
+ *          ptrace(2)); -ENOENT (it publishes nothing: it does not use the library, or watches
+ *          nothing yet); -ENOMEM.
+ */
+int ww_attach(int pid, ww_process** process);
+
+/** \brief Ends an attachment; NULL is allowed. No other thread may be in a call about it. */
+void ww_detach(ww_process* process);
+
+/** \brief 1 while the process runs the program that was attached to; 0 after its end, or exec. */
+int ww_process_alive(const ww_process* process);
+
+/** \brief A watched region of another process. */
+struct ww_region {
+    uintptr_t start; /**< in that process */
+    size_t bytes;
+    uint64_t id;              /**< never used twice in a process */
+    uint64_t created_ns;      /**< when it was watched: CLOCK_REALTIME */
+    uint64_t latched_pages;   /**< kept reported until reset (ww_latch) */
+    unsigned long protection; /**< when it was watched: PROT_*, or PAGE_* of a Win32 program */
+};
+
+/**
+ * \brief The target's watched regions, ascending by address.
+ * \param regions     receives up to \p capacity entries; may be NULL when capacity is 0
+ * \param entry_size  sizeof(struct ww_region)
+ * \returns how many there are, which may be more than capacity; -ESRCH; -EINVAL; -ENOMEM; -EPROTO
+ *          (what the target publishes is damaged).
+ */
+long ww_process_regions(ww_process* process, struct ww_region* regions, size_t entry_size,
+                        size_t capacity);
+
+/**
+ * \brief ww_collect about another process: the written pages of a range of its memory.
+ *
+ * With WW_RESET the pages returned are clean for everybody, the target included: who resets shares
+ * the pages out with all others who do. Allocates; calls about one attachment exclude each other.
+ * \param start  in that process
+ * \returns as ww_collect; and -ESRCH (it has ended, or become another program by exec); -ENOENT
+ *          (the range does not, or not any more, lie in one watched region); -ENOTSUP (it uses
+ *          another backend than pagemap-scan); -EAGAIN (its memory was replaced behind its back; at
+ *          its own next call its library mends that); -ENOBUFS (it could not publish which pages
+ *          are latched). After an error nothing is lost: pages that were reset before it are
+ *          returned by the next call about this attachment.
+ */
+long ww_process_collect(ww_process* process, uintptr_t start, size_t bytes, unsigned flags,
+                        uintptr_t* pages, size_t capacity);
+
+/** \brief ww_reset about another process. \returns 0; errors as ww_process_collect. */
+int ww_process_reset(ww_process* process, uintptr_t start, size_t bytes);
+
 /** \brief One thing a backend needs of the kernel. */
 struct ww_capability {
     char name[24];    /**< "userfaultfd", "wp-async", "pagemap", "pagemap-scan", "tracking", … */

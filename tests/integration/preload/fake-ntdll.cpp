@@ -131,6 +131,26 @@ EXPORT NTAPI Status NtCompareObjects(void*, void*)
     return invalid_parameter;
 }
 
+EXPORT NTAPI Status NtQueryObject(void*, unsigned, void*, unsigned, unsigned*)
+{
+    return invalid_parameter;
+}
+
+EXPORT NTAPI Status NtQueryInformationProcess(void*, unsigned, void*, unsigned, unsigned*)
+{
+    return invalid_parameter;
+}
+
+EXPORT NTAPI Status NtDuplicateObject(void*, void*, void*, void**, unsigned, unsigned, unsigned)
+{
+    return invalid_parameter;
+}
+
+EXPORT NTAPI Status NtClose(void*)
+{
+    return invalid_parameter;
+}
+
 #ifndef FAKE_NOT_WINE
 EXPORT void __wine_main() {} // NOLINT(bugprone-reserved-identifier)
 #endif
