@@ -103,8 +103,8 @@ int ww_unwatch(ww_tracker* tracker, void* start, size_t bytes);
  * \brief After a watched range was replaced by fresh private anonymous memory (mmap with
  * MAP_FIXED): watches the new memory; it is clean. Without this call pagemap-scan notices the loss
  * at the next collect and reports whatever is populated there; mprotect does not notice it.
- * \returns 0, or as ww_watch; then the watched pages of the range are reported until they are reset,
- * and the call is to be repeated.
+ * \returns 0, or as ww_watch; then the watched pages of the range are reported until they are
+ * reset, and the call is to be repeated.
  */
 int ww_rearm(ww_tracker* tracker, void* start, size_t bytes);
 
