@@ -3,6 +3,7 @@
 
 #include "shim/core/latch_map.h"
 #include "shim/registry/segment.h"
+#include "shim/sys/clock.h"
 #include "shim/sys/fork.h"
 #include "shim/sys/log.h"
 #include "shim/sys/process.h"
@@ -20,9 +21,26 @@ namespace {
 
 constexpr std::uintptr_t word_bytes = 64 * page_size; // that a word of bits covers
 
-// How often a reader tries to meet a moment without a change. Later attempts sleep (back_off): a
-// writer that was interrupted in one is out of it within a few milliseconds.
-constexpr unsigned attempts = 600;
+// Waits for a moment without a change: a writer is in one for some stores, unless it has lost its
+// processor meanwhile.
+class Patience {
+  public:
+    explicit Patience(std::uint64_t limit_ns) noexcept : end_(sys::monotonic_ns() + limit_ns) {}
+
+    // False: it has lasted too long.
+    bool wait() noexcept
+    {
+        constexpr unsigned sleeping = 1000; // for sys::back_off
+        if (sys::monotonic_ns() >= end_)
+            return false;
+        sys::back_off(attempt_++ < 4 ? 0 : sleeping);
+        return true;
+    }
+
+  private:
+    std::uint64_t end_;
+    unsigned attempt_ = 0;
+};
 
 // A whole table that never stands still is taken as it is, record by record.
 constexpr unsigned table_attempts = 16;
@@ -192,6 +210,7 @@ Result<Header> SegmentReader::read_header() const
 Result<void> SegmentReader::read_regions(const Header& header, std::vector<RegionInfo>& out) const
 {
     std::uint32_t number = 0;
+    Patience patience(patience_ns_);
     for (unsigned k = 0; k < region_chunks && number < header.region_count; ++k) {
         const std::uint32_t in_chunk =
             std::min(first_region_chunk << k, header.region_count - number);
@@ -209,10 +228,9 @@ Result<void> SegmentReader::read_regions(const Header& header, std::vector<Regio
             std::uint32_t before = copies[0][i].sequence;
             RegionRecord record = copies[1][i];
             std::uint32_t after = copies[2][i].sequence;
-            for (unsigned attempt = 0; before != after || before % 2 != 0; ++attempt) {
-                if (attempt == attempts)
+            while (before != after || before % 2 != 0) {
+                if (!patience.wait())
                     return fail(EPROTO, "a record never stands still");
-                sys::back_off(attempt);
                 const std::uint64_t at = offset + std::uint64_t{i} * sizeof(RegionRecord);
                 auto ok = read_object(file_, at, before);
                 if (ok)
@@ -278,8 +296,8 @@ std::uint64_t latched_word(const LatchRecord& record, std::size_t word)
 
 Result<LatchedPages> SegmentReader::read_latched(PageRange range) const
 {
-    for (unsigned attempt = 0; attempt < attempts; ++attempt) {
-        sys::back_off(attempt);
+    Patience patience(patience_ns_);
+    do {
         const auto before = read_header();
         if (!before)
             return tl::unexpected(before.error());
@@ -308,7 +326,7 @@ Result<LatchedPages> SegmentReader::read_latched(PageRange range) const
         if (!visited)
             return tl::unexpected(visited.error());
         return pages;
-    }
+    } while (patience.wait());
     return fail(EPROTO, "latched pages never stand still", range);
 }
 
@@ -358,10 +376,9 @@ Result<void> SegmentReader::request_reset(const LatchedPages& seen, const PageBi
 
 Result<Header> SegmentReader::read_table(std::vector<RegionInfo>& regions) const
 {
+    Patience patience(patience_ns_);
     for (unsigned attempt = 0;; ++attempt) {
-        if (attempt > 0)
-            sys::back_off(attempt);
-        const bool last = attempt == table_attempts;
+        const bool last = attempt == table_attempts || (attempt > 0 && !patience.wait());
         auto header = read_header();
         if (!header)
             return header;

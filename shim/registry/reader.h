@@ -101,6 +101,9 @@ class SegmentReader {
 
     const std::string& name() const noexcept { return name_; }
 
+    // How long a call waits for a writer to finish what it is writing.
+    void set_patience(std::uint64_t limit_ns) noexcept { patience_ns_ = limit_ns; }
+
   private:
     SegmentReader(std::string name, sys::SharedMemoryFile file) noexcept
         : name_(std::move(name)), file_(std::move(file))
@@ -116,6 +119,7 @@ class SegmentReader {
 
     std::string name_;
     sys::SharedMemoryFile file_;
+    std::uint64_t patience_ns_ = 200'000'000;
 };
 
 struct SkippedSegment {
