@@ -75,6 +75,10 @@ class Backend {
     // The memory is about to be unmapped.
     virtual void forget(PageRange range) noexcept = 0;
 
+    // Pages of the range may have been dropped: the host threw their contents away and kept the
+    // mapping (madvise).
+    virtual void dropped(PageRange) noexcept {}
+
     // A lower bound for the first written page of the range: nothing before it was written. Cheap
     // where nothing was. Returns range.end when the range is clean.
     virtual Result<std::uintptr_t> skip_clean(PageRange range, Mode mode) noexcept = 0;

@@ -21,6 +21,9 @@ constexpr std::size_t max_vector = 512;
 // cost 1.2 ns a page (docs/performance.md).
 constexpr std::size_t min_skip_pages = 2048;
 
+// Below this, it does not matter which masks a scan uses.
+constexpr std::size_t min_armed_pages = 256;
+
 // Runs and the kernel's regions are the same words.
 static_assert(sizeof(Run) == sizeof(abi::PageRegion));
 static_assert(offsetof(Run, start) == offsetof(abi::PageRegion, start));
@@ -37,6 +40,14 @@ std::size_t count_filled(std::span<const Run> out) noexcept
     const auto empty =
         std::find_if(out.begin(), out.end(), [](const Run& run) { return run.end == 0; });
     return static_cast<std::size_t>(empty - out.begin());
+}
+
+std::size_t count_pages(std::span<const Run> runs) noexcept
+{
+    std::size_t pages = 0;
+    for (const Run& run : runs)
+        pages += (run.end - run.start) >> page_shift;
+    return pages;
 }
 
 } // namespace
@@ -82,10 +93,17 @@ abi::PmScanArg ScanQuery::written(PageRange range, Mode mode, Action action) con
     return argument;
 }
 
+bool PageScanner::asks_armed_map(PageRange range, Mode mode) const noexcept
+{
+    return armed_ != nullptr && mode == Mode::on_presence && range.pages() >= min_armed_pages;
+}
+
 Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexcept
 {
     if (mode != Mode::on_presence || range.pages() < min_skip_pages)
         return range.start;
+    if (asks_armed_map(range, mode) && armed_->begins_armed(range))
+        return range.start; // the scan proper is on the fast path
     Run first{};
     abi::PmScanArg argument = query_.maybe_written(range);
     set_vector(argument, {&first, 1});
@@ -101,8 +119,20 @@ Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexc
 
 Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> out) noexcept
 {
-    const PageRange range = request.range;
-    const std::size_t limit = std::min(range.pages(), max_vector);
+    const std::uintptr_t start = request.range.start;
+    std::uintptr_t end = request.range.end;
+    Mode mode = request.mode;
+    ArmedMap::Ticket ticket = 0;
+    const bool asks = asks_armed_map({start, end}, mode);
+    const bool learns = asks && request.reset;
+    if (asks) {
+        ticket = armed_->ticket();
+        const ArmedMap::Part part = armed_->first_part({start, end});
+        end = part.end;
+        if (part.armed)
+            mode = Mode::armed;
+    }
+    const std::size_t limit = std::min((end - start) >> page_shift, max_vector);
     const std::size_t most = request.max_pages == 0 ? limit : std::min(limit, request.max_pages);
     out = out.first(std::min(out.size(), most));
 
@@ -114,9 +144,8 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
     }
 
     for (;;) {
-        abi::PmScanArg argument =
-            query_.written(range, request.mode,
-                           request.reset ? ScanQuery::Action::reset : ScanQuery::Action::read);
+        abi::PmScanArg argument = query_.written(
+            {start, end}, mode, request.reset ? ScanQuery::Action::reset : ScanQuery::Action::read);
         set_vector(argument, out);
         argument.max_pages = request.mode == Mode::armed_huge ? 0 : request.max_pages;
 
@@ -127,27 +156,31 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
                 return ScanResult{consumed, out[consumed - 1].end};
             if (answer == -EINTR)
                 continue;
-            return fail(-answer, "PAGEMAP_SCAN", range);
+            return fail(-answer, "PAGEMAP_SCAN", {start, end});
         }
 
         const auto found = static_cast<std::size_t>(answer);
         if (found > out.size())
-            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", range);
-        std::size_t pages = 0;
-        for (const Run& run : out.first(found))
-            pages += (run.end - run.start) >> page_shift;
+            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", {start, end});
+        if (learns) {
+            for (const Run& run : out.first(found)) {
+                if (run.end - run.start >= ArmedMap::unit_bytes)
+                    armed_->add({run.start, run.end}, ticket);
+            }
+        }
         // walk_end counts only where the vector or the limit ended the scan: elsewhere it may be
         // stale.
         const bool cut =
-            found == out.size() || (argument.max_pages != 0 && pages >= argument.max_pages);
+            found == out.size() ||
+            (argument.max_pages != 0 && count_pages(out.first(found)) >= argument.max_pages);
         if (!cut)
-            return ScanResult{found, range.end};
+            return ScanResult{found, end};
         // Never back to what was just returned, whatever the kernel says: that would be a loop.
-        const std::uintptr_t seen = found > 0 ? out[found - 1].end : range.start;
+        const std::uintptr_t seen = found > 0 ? out[found - 1].end : start;
         const std::uintptr_t resume = std::max<std::uintptr_t>(argument.walk_end, seen);
-        if (resume <= range.start)
-            return fail(EIO, "PAGEMAP_SCAN made no progress", range);
-        return ScanResult{found, std::min(resume, range.end)};
+        if (resume <= start)
+            return fail(EIO, "PAGEMAP_SCAN made no progress", {start, end});
+        return ScanResult{found, std::min(resume, end)};
     }
 }
 
@@ -182,16 +215,30 @@ Result<std::unique_ptr<PagemapScan>> PagemapScan::open(PagemapScanOptions option
         return tl::unexpected(pagemap.error());
 
     const bool ksm_uses_zero_page = sys::read_flag("/sys/kernel/mm/ksm/use_zero_pages");
-    auto* const backend =
-        new (std::nothrow) PagemapScan(std::move(*userfaultfd), std::move(*pagemap),
-                                       ScanQuery(!ksm_uses_zero_page, options.check_registration));
+    std::unique_ptr<PagemapScan> backend(new (std::nothrow) PagemapScan(
+        std::move(*userfaultfd), std::move(*pagemap),
+        ScanQuery(!ksm_uses_zero_page, options.check_registration), options.drops_are_told));
     if (backend == nullptr)
         return fail(ENOMEM, "allocate the backend");
-    return std::unique_ptr<PagemapScan>(backend);
+    if (options.drops_are_told) {
+        if (auto ok = backend->armed_.open(); !ok)
+            return tl::unexpected(ok.error());
+    }
+    return backend;
+}
+
+void PagemapScan::dropped(PageRange range) noexcept
+{
+    if (drops_are_told_)
+        armed_.remove(range);
 }
 
 Result<void> PagemapScan::track(const TrackRequest& request) noexcept
 {
+    if (drops_are_told_) {
+        armed_.remove(request.range);
+        (void)armed_.reserve(request.range); // without memory for it: slower
+    }
     if (request.mode == Mode::on_presence) {
         // EINVAL: the kernel has no such thing. ENOMEM when tracking is repaired: there is a hole,
         // and the rest was advised (madvise(2)); had a mapping to be split and could not, the
@@ -234,6 +281,7 @@ Result<void> PagemapScan::make_clean(const TrackRequest& request) noexcept
 
 Result<void> PagemapScan::untrack(PageRange range, Mode) noexcept
 {
+    dropped(range);
     auto ok = userfaultfd_.unregister_range(range);
     if (!ok && ok.error().code == EINVAL)
         return {}; // nothing is mapped there any more; the registration went with it
@@ -271,7 +319,7 @@ Result<void> PagemapScan::reopen_after_fork() noexcept
         return tl::unexpected(pagemap.error());
     userfaultfd_ = std::move(*userfaultfd);
     pagemap_ = std::move(*pagemap);
-    return {};
+    return drops_are_told_ ? armed_.reopen() : Result<void>();
 }
 
 } // namespace writewatch::backend

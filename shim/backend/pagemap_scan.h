@@ -6,6 +6,7 @@
 #pragma once
 
 #include "abi/linux/pagemap_scan.h"
+#include "shim/backend/armed_map.h"
 #include "shim/backend/backend.h"
 #include "shim/sys/pagemap.h"
 #include "shim/sys/userfaultfd.h"
@@ -27,6 +28,9 @@ struct PagemapScanOptions {
     // Have every scan check that the range is still registered (PM_SCAN_CHECK_WPASYNC), for users
     // whose mappings may be replaced without anybody telling us. A scan answers EPERM then.
     bool check_registration = false;
+    // The host tells of all memory that it drops (track, dropped, forget), so that what is known
+    // about pages stays true.
+    bool drops_are_told = false;
 };
 
 // What a scan asks the kernel about. All PmScanArg values come from here and huge_pages_query.
@@ -57,15 +61,22 @@ abi::PmScanArg huge_pages_query(PageRange range, std::span<Run> out) noexcept;
 // The result loop around the ioctl, apart from the kernel so that tests can script the answers.
 class PageScanner {
   public:
-    PageScanner(ScanDevice& device, ScanQuery query) noexcept : device_(device), query_(query) {}
+    // `armed` may be null: nothing is known.
+    PageScanner(ScanDevice& device, ScanQuery query, ArmedMap* armed = nullptr) noexcept
+        : device_(device), query_(query), armed_(armed)
+    {}
 
     Result<std::uintptr_t> skip_clean(PageRange range, Mode mode) noexcept;
     Result<ScanResult> scan(const ScanRequest& request, std::span<Run> out) noexcept;
     Result<void> reset(PageRange range, Mode mode) noexcept;
 
   private:
+    // What is known to be armed matters for this request.
+    bool asks_armed_map(PageRange range, Mode mode) const noexcept;
+
     ScanDevice& device_;
     ScanQuery query_;
+    ArmedMap* armed_;
 };
 
 class PagemapScan final : public Backend, private ScanDevice {
@@ -77,8 +88,9 @@ class PagemapScan final : public Backend, private ScanDevice {
     std::string_view name() const noexcept override { return "pagemap-scan"; }
     Result<void> track(const TrackRequest& request) noexcept override;
     Result<void> untrack(PageRange range, Mode mode) noexcept override;
-    // The registration goes with the mapping.
+    // The registration goes with the mapping, and no scan asks about its pages any more.
     void forget(PageRange) noexcept override {}
+    void dropped(PageRange range) noexcept override;
     Result<std::uintptr_t> skip_clean(PageRange range, Mode mode) noexcept override;
     Result<ScanResult> scan(const ScanRequest& request, std::span<Run> out) noexcept override;
     Result<void> reset(PageRange range, Mode mode) noexcept override;
@@ -87,8 +99,11 @@ class PagemapScan final : public Backend, private ScanDevice {
     bool survives_fork() const noexcept override { return false; }
 
   private:
-    PagemapScan(sys::Userfaultfd userfaultfd, sys::Pagemap pagemap, ScanQuery query) noexcept
-        : userfaultfd_(std::move(userfaultfd)), pagemap_(std::move(pagemap)), scanner_(*this, query)
+    PagemapScan(sys::Userfaultfd userfaultfd, sys::Pagemap pagemap, ScanQuery query,
+                bool drops_are_told) noexcept
+        : userfaultfd_(std::move(userfaultfd)), pagemap_(std::move(pagemap)),
+          drops_are_told_(drops_are_told),
+          scanner_(*this, query, drops_are_told ? &armed_ : nullptr)
     {}
 
     Result<void> make_clean(const TrackRequest& request) noexcept;
@@ -96,6 +111,8 @@ class PagemapScan final : public Backend, private ScanDevice {
 
     sys::Userfaultfd userfaultfd_;
     sys::Pagemap pagemap_;
+    bool drops_are_told_;
+    ArmedMap armed_; // open if drops_are_told_
     PageScanner scanner_;
 };
 

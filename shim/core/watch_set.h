@@ -71,6 +71,10 @@ class WatchSet {
     // MAP_FIXED): watched pages in it are tracked again and clean, except latched ones.
     Result<void> memory_replaced(PageRange range, int protection) noexcept;
 
+    // The host threw away the contents of mapped pages, or lets the kernel do it when it likes
+    // (madvise): those that are gone are clean, the others keep their state.
+    void contents_dropped(PageRange range) noexcept { backend_.dropped(range); }
+
     // Before a protection change: pages of the range that are written now stay reported until
     // reset, whatever happens to their contents (facts/semantics.md, "Protection and commit
     // state"). Parts of the range that are not watched are skipped.

@@ -212,6 +212,8 @@ NTSTATUS AddressSpace::discard(void*& base, SIZE_T& size)
     if (!inside.empty()) {
         if (const auto ok = sys::advise(inside, MADV_FREE); !ok)
             return from_errno(ok.error().code);
+        if (allocation->watched)
+            watches_.contents_dropped(inside);
     }
     base = to_pointer(range->start);
     size = range->bytes();

@@ -32,7 +32,8 @@ Process::Process(std::unique_ptr<backend::Backend> backend, std::string_view rea
 Process* Process::start()
 {
     // The memory is ours: nobody replaces its mappings behind our back.
-    backend::Selection selection = backend::select_by_environment({.check_registration = false});
+    backend::Selection selection =
+        backend::select_by_environment({.check_registration = false, .drops_are_told = true});
     if (selection.backend) {
         log::info("select", "{} (native, kernel {}{}{})", selection.backend->name(),
                   sys::kernel_release(), selection.reason.empty() ? "" : "; ", selection.reason);

@@ -182,7 +182,8 @@ WRITEWATCH_EXPORT int ww_open(const ww_options* options, ww_tracker** tracker)
     const sys::CancellationBlock no_cancellation;
     const char* const name = options != nullptr ? options->backend : nullptr;
     try {
-        const backend::PagemapScanOptions scan_options{.check_registration = true};
+        const backend::PagemapScanOptions scan_options{.check_registration = true,
+                                                       .drops_are_told = false};
         backend::Selection selection = name != nullptr
                                            ? backend::select(name, scan_options)
                                            : backend::select_by_environment(scan_options);

@@ -112,7 +112,8 @@ OrInert<std::unique_ptr<backend::Backend>> open_backend()
                      "WRITEWATCH_BACKEND=mprotect: not available under Wine, whose "
                      "own tracking works that way; allowed: auto, pagemap-scan");
     backend::Selection selection =
-        backend::select(name == "auto" ? "pagemap-scan" : name, backend::PagemapScanOptions{});
+        backend::select(name == "auto" ? "pagemap-scan" : name,
+                        backend::PagemapScanOptions{.drops_are_told = true});
     if (!selection.backend) {
         if (name == "auto")
             return inert(log::Level::warn, selection.reason);

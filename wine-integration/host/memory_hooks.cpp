@@ -61,8 +61,13 @@ NTSTATUS allocate(void** base, SIZE_T* size, ULONG type, ULONG protect, Call cal
 
     void* local_base = win32::read_from_program(base);
     SIZE_T local_size = win32::read_from_program(size);
-    if ((type & MEM_RESERVE) == 0 && local_base != nullptr)
-        return call(base, size, type); // a commit or MEM_RESET: registration and state stay
+    if ((type & MEM_RESERVE) == 0 && local_base != nullptr) {
+        // A commit or MEM_RESET: registration and state stay.
+        const NTSTATUS status = call(base, size, type);
+        if ((type & MEM_RESET) != 0)
+            host->watches.contents_dropped(win32::touched_pages(local_base, local_size));
+        return status;
+    }
     if (watched) {
         win32::probe_for_write(base);
         win32::probe_for_write(size);
