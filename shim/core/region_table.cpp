@@ -56,7 +56,7 @@ Result<void> RegionTable::reserve(std::size_t more) noexcept
     const std::size_t count = count_.load(std::memory_order_relaxed);
     if (old != nullptr && count + more <= old->capacity())
         return {};
-    Block header{{}, old, old == nullptr ? initial_levels : old->levels + 1};
+    Block header{{}, old, old == nullptr ? initial_levels : old->levels + 1, nullptr};
     while (header.capacity() < count + more)
         ++header.levels;
 
@@ -70,6 +70,7 @@ Result<void> RegionTable::reserve(std::size_t more) noexcept
     auto* const block =
         new (reinterpret_cast<void*>(memory->start)) // NOLINT(performance-no-int-to-ptr)
         Block(header);
+    block->entries = reinterpret_cast<Slot*>(block->keys() + level_offset(block->levels));
 
     const WriteSection section(*this);
     for (std::size_t i = 0; i < count; ++i)
@@ -157,7 +158,7 @@ void RegionTable::update_index(std::size_t first) noexcept
     }
 }
 
-template<typename Pick> std::optional<Region> RegionTable::read(Pick pick) const noexcept
+std::optional<Region> RegionTable::next(std::uintptr_t address) const noexcept
 {
     for (unsigned attempt = 0;; ++attempt) {
         const std::uint64_t before = sequence_.load(std::memory_order_acquire);
@@ -166,22 +167,14 @@ template<typename Pick> std::optional<Region> RegionTable::read(Pick pick) const
             // never read out of bounds because arrays only grow and the count is read first.
             const std::size_t count = count_.load(std::memory_order_acquire);
             Block& block = *block_.load(std::memory_order_acquire);
-            const std::optional<Region> found = pick(block, count);
-            if (sequence_.load(std::memory_order_relaxed) == before)
-                return found;
+            const std::size_t index = first_ending_above(block, count, address);
+            const bool found = index < count;
+            const Region region = found ? load(block.slots()[index]) : Region{};
+            if (sequence_.load(std::memory_order_relaxed) == before) [[likely]]
+                return found ? std::optional<Region>(region) : std::nullopt;
         }
         sys::back_off(attempt);
     }
-}
-
-std::optional<Region> RegionTable::next(std::uintptr_t address) const noexcept
-{
-    return read([address](Block& block, std::size_t count) -> std::optional<Region> {
-        const std::size_t index = first_ending_above(block, count, address);
-        if (index >= count)
-            return std::nullopt;
-        return load(block.slots()[index]);
-    });
 }
 
 std::optional<Region> RegionTable::find(std::uintptr_t address) const noexcept

@@ -85,13 +85,14 @@ class RegionTable {
         PageRange memory;
         Block* outgrown;
         unsigned levels; // of the index
+        Slot* entries;
 
         std::size_t capacity() const noexcept
         {
             return std::size_t{1} << fanout_shift * (levels + 1);
         }
         Key* keys() noexcept { return reinterpret_cast<Key*>(this + 1); }
-        Slot* slots() noexcept { return reinterpret_cast<Slot*>(keys() + level_offset(levels)); }
+        Slot* slots() const noexcept { return entries; }
     };
 
     // Levels that a table of so many entries uses: one node at the top.
@@ -110,7 +111,6 @@ class RegionTable {
 
     static std::size_t first_ending_above(Block& block, std::size_t count,
                                           std::uintptr_t address) noexcept;
-    template<typename Pick> std::optional<Region> read(Pick pick) const noexcept;
     static Region load(const Slot& slot) noexcept;
     static void store(Slot& slot, PageRange range, std::uint64_t tag) noexcept;
     static void copy(Slot& to, const Slot& from) noexcept;

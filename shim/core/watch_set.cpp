@@ -9,8 +9,9 @@
 
 namespace writewatch::core {
 
-// Runs fetched per step of a scan: the most the kernel hands over at once.
-static constexpr std::size_t max_runs = 512;
+// Runs fetched per step of a scan. The kernel allocates a buffer for as many: with the 512 that it
+// could hand over, more than the 8 KiB that it has at hand (measured, docs/performance.md).
+static constexpr std::size_t max_runs = 340;
 
 namespace {
 
@@ -53,6 +54,30 @@ class AddressOutput {
             target[i] = run.start + i * page_size;
         count_ += pages;
         return run.start + pages * page_size;
+    }
+
+    // The same for many runs; calls spill(PageRange) for what did not fit. Most runs are one page,
+    // for which neither a loop nor state in memory is worth its while.
+    template<typename Spill> void append(std::span<const backend::Run> runs, Spill spill) noexcept
+    {
+        std::uintptr_t* target = out_.data() + count_;
+        std::uintptr_t* const end = out_.data() + out_.size();
+        for (const backend::Run& run : runs) {
+            const std::uintptr_t first = run.start;
+            const std::size_t pages = (run.end - first) >> page_shift;
+            const auto room = static_cast<std::size_t>(end - target);
+            if (pages == 1 && room > 0) {
+                *target++ = first;
+                continue;
+            }
+            const std::size_t fitting = std::min(pages, room);
+            for (std::size_t i = 0; i < fitting; ++i)
+                target[i] = first + i * page_size;
+            target += fitting;
+            if (fitting < pages) [[unlikely]]
+                spill(PageRange{first + fitting * page_size, first + pages * page_size});
+        }
+        count_ = static_cast<std::size_t>(target - out_.data());
     }
 
     template<typename Visitor> void for_each(Visitor visit) const
@@ -98,6 +123,14 @@ class RunOutput {
             return run.start;
         out_[count_++] = run;
         return run.end;
+    }
+
+    template<typename Spill> void append(std::span<const backend::Run> runs, Spill spill) noexcept
+    {
+        for (const backend::Run& run : runs) {
+            if (const std::uintptr_t left = append({run.start, run.end}); left < run.end)
+                spill(PageRange{left, run.end});
+        }
     }
 
     template<typename Visitor> void for_each(Visitor visit) const
@@ -342,21 +375,35 @@ Result<void> WatchSet::latch(PageRange range) noexcept
     });
 }
 
-// One step of the backend's scan; a registration that was lost underneath (EPERM) is made again,
-// after which whatever is populated there reads as written.
-Result<backend::ScanResult> WatchSet::scan(const backend::ScanRequest& request, Call& call,
-                                           std::span<backend::Run> runs) noexcept
+// One step of the backend's scan.
+[[gnu::always_inline]] inline Result<backend::ScanResult>
+WatchSet::scan(const backend::ScanRequest& request, Call& call,
+               std::span<backend::Run> runs) noexcept
 {
-    for (int repairs = 0;; ++repairs) {
-        auto result = call.meter.in_backend([&] { return backend_.scan(request, runs); });
-        if (result || result.error().code != EPERM || repairs == max_repairs)
-            return result;
+    auto result = call.meter.in_backend([&] { return backend_.scan(request, runs); });
+    if (!result && result.error().code == EPERM) [[unlikely]]
+        result = scan_after_repair(request, call, runs);
+    return result;
+}
+
+// A registration that was lost underneath (EPERM) is made again, after which whatever is populated
+// there reads as written.
+[[gnu::noinline]] Result<backend::ScanResult>
+WatchSet::scan_after_repair(const backend::ScanRequest& request, Call& call,
+                            std::span<backend::Run> runs) noexcept
+{
+    for (int repairs = 1;; ++repairs) {
         if (auto ok = track_again(call.region.range, call.region.mode); !ok)
             return tl::unexpected(ok.error());
         call.meter.over_reported();
+        auto result = call.meter.in_backend([&] { return backend_.scan(request, runs); });
+        if (result || result.error().code != EPERM || repairs == max_repairs)
+            return result;
     }
 }
 
+// From here to the backend, the path of a usual get is one function: each return behind a system
+// call costs as much as twenty instructions (docs/performance.md).
 Result<std::size_t> WatchSet::get(const Region& region, PageRange range, bool reset,
                                   std::span<std::uintptr_t> out) noexcept
 {
@@ -370,8 +417,8 @@ Result<std::size_t> WatchSet::get(const Region& region, PageRange range, bool re
 }
 
 template<typename Output>
-Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bool reset,
-                                       Output output) noexcept
+[[gnu::always_inline]] inline Result<std::size_t>
+WatchSet::get_into(const Region& region, PageRange range, bool reset, Output output) noexcept
 {
     if (auto ok = enter(); !ok)
         return tl::unexpected(ok.error());
@@ -382,8 +429,8 @@ Result<std::size_t> WatchSet::get_into(const Region& region, PageRange range, bo
 }
 
 template<typename Output>
-Result<std::size_t> WatchSet::get_counted(Call& call, PageRange range, bool reset,
-                                          Output& output) noexcept
+[[gnu::always_inline]] inline Result<std::size_t>
+WatchSet::get_counted(Call& call, PageRange range, bool reset, Output& output) noexcept
 {
     const std::uint64_t generation = latched_.generation();
     bool merge = generation != 0 && latched_.any(range); // 0: no bit was ever set
@@ -409,7 +456,8 @@ Result<std::size_t> WatchSet::get_counted(Call& call, PageRange range, bool rese
 
 // The usual case: what the scan finds goes straight to the caller.
 template<typename Output>
-Result<void> WatchSet::scan_into(PageRange range, Call& call, bool reset, Output& output) noexcept
+[[gnu::always_inline]] inline Result<void> WatchSet::scan_into(PageRange range, Call& call,
+                                                               bool reset, Output& output) noexcept
 {
     const backend::Mode mode = call.region.mode;
     const auto first = call.meter.in_backend([&] { return backend_.skip_clean(range, mode); });
@@ -426,13 +474,12 @@ Result<void> WatchSet::scan_into(PageRange range, Call& call, bool reset, Output
                 give_back(output, range);
             return tl::unexpected(result.error());
         }
-        for (std::size_t i = 0; i < result->runs; ++i) {
+        output.append(std::span(runs).first(result->runs), [&](PageRange left) {
             // Huge pages cannot be cut: what does not fit was reset all the same and stays
             // reported.
-            const std::uintptr_t left = output.append({runs[i].start, runs[i].end});
-            if (left < runs[i].end && reset)
-                latched_.set({left, runs[i].end});
-        }
+            if (reset)
+                latched_.set(left);
+        });
         rest.start = result->resume;
     }
     return {};
@@ -440,7 +487,8 @@ Result<void> WatchSet::scan_into(PageRange range, Call& call, bool reset, Output
 
 // Some pages of the range are latched: the result is the union of both, window by window.
 template<typename Output>
-Result<void> WatchSet::merge_into(PageRange range, Call& call, bool reset, Output& output) noexcept
+[[gnu::noinline]] Result<void> WatchSet::merge_into(PageRange range, Call& call, bool reset,
+                                                    Output& output) noexcept
 {
     for (PageRange rest = range; !rest.empty();) {
         const std::uintptr_t window = rest.start & ~(word_bytes - 1);

@@ -171,6 +171,8 @@ class WatchSet {
     }
     Result<backend::ScanResult> scan(const backend::ScanRequest& request, Call& call,
                                      std::span<backend::Run> runs) noexcept;
+    Result<backend::ScanResult> scan_after_repair(const backend::ScanRequest& request, Call& call,
+                                                  std::span<backend::Run> runs) noexcept;
     // Output is where found pages go: addresses or runs (watch_set.cpp).
     template<typename Output>
     Result<std::size_t> get_into(const Region& region, PageRange range, bool reset,

@@ -25,7 +25,8 @@ bool succeeded(NTSTATUS status) noexcept
 }
 
 // The address space's records are on the heap.
-template<typename Action> NTSTATUS without_exceptions(Action action) noexcept
+template<typename Action>
+[[gnu::always_inline]] inline NTSTATUS without_exceptions(Action action) noexcept
 {
     try {
         return action();
