@@ -7,7 +7,10 @@
 #include "shim/backend/backend.h"
 #include "shim/sys/page.h"
 
+#include <array>
 #include <atomic>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace writewatch::core {
@@ -31,6 +34,44 @@ struct Tally {
 using RecordNumber = std::uint32_t;
 inline constexpr unsigned record_number_bits = 20;
 
+// Where tallies are: one in the second half of each record of 128 bytes, the records in chunks of
+// 32, 64, 128, ... Looked up by every get, so neither behind a virtual function nor a lock.
+class TallyBoard {
+  public:
+    static constexpr std::size_t chunks = 12;
+    static constexpr std::uint32_t first_chunk = 32;
+    static constexpr std::size_t record_bytes = 128;
+    static constexpr std::size_t tally_offset = 64;
+
+    // Null for record 0, and for one that is not there.
+    Tally* find(RecordNumber record) const noexcept
+    {
+        if (record == 0)
+            return nullptr;
+        // Chunk k begins at record first_chunk * (2^k - 1).
+        const auto chunk = static_cast<unsigned>(std::bit_width(record / first_chunk + 1)) - 1;
+        if (chunk >= chunks)
+            return nullptr;
+        std::byte* const memory = chunk_[chunk].load(std::memory_order_acquire);
+        if (memory == nullptr)
+            return nullptr;
+        const std::size_t index = record - first_chunk * ((std::uint32_t{1} << chunk) - 1);
+        return reinterpret_cast<Tally*>(memory + index * record_bytes + tally_offset);
+    }
+
+    void set_chunk(unsigned chunk, std::byte* memory) noexcept
+    {
+        chunk_[chunk].store(memory, std::memory_order_release);
+    }
+    std::byte* chunk(unsigned chunk) const noexcept
+    {
+        return chunk_[chunk].load(std::memory_order_acquire);
+    }
+
+  private:
+    std::array<std::atomic<std::byte*>, chunks> chunk_{};
+};
+
 // Latched pages are published by the 16 MiB.
 inline constexpr std::uintptr_t latch_window_bytes = std::uintptr_t{64} * 64 * page_size;
 
@@ -51,8 +92,8 @@ class Observer {
                        PageRange range) noexcept = 0;
     virtual void removed(RecordNumber record) noexcept = 0;
 
-    // The counters of a region; null for record 0. Called by every get: lock-free.
-    virtual Tally* tally(RecordNumber record) noexcept = 0;
+    // The counters of a region.
+    Tally* tally(RecordNumber record) const noexcept { return board_.find(record); }
 
     // Latched pages, by words of 64 (latch_map.h). Changes are made between begin and end, which
     // exclude each other and block signals.
@@ -65,6 +106,9 @@ class Observer {
     virtual std::uint64_t taken_outside(std::uintptr_t word) noexcept = 0;
     // `added`: pages may have been latched again, so that what was taken before does not count.
     virtual void latched(std::uintptr_t word, std::uint64_t bits, bool added) noexcept = 0;
+
+  protected:
+    TallyBoard board_;
 };
 
 } // namespace writewatch::core

@@ -44,6 +44,10 @@ static_assert(offsetof(core::Tally, kernel_ns) == offsetof(Counters, kernel_ns))
 static_assert(offsetof(core::Tally, user_ns) == offsetof(Counters, user_ns));
 static_assert(offsetof(core::Tally, errors) == offsetof(Counters, errors));
 static_assert(offsetof(core::Tally, over_reports) == offsetof(Counters, over_reports));
+static_assert(core::TallyBoard::chunks == region_chunks);
+static_assert(core::TallyBoard::first_chunk == first_region_chunk);
+static_assert(core::TallyBoard::record_bytes == sizeof(RegionRecord));
+static_assert(core::TallyBoard::tally_offset == offsetof(RegionRecord, counters));
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(max_regions < 1U << core::record_number_bits);
 static_assert(latch_window_bytes == core::latch_window_bytes);
@@ -212,8 +216,8 @@ void Publisher::forget_parent() noexcept
         return;
     segment_ = nullptr;
     header_.store(nullptr, std::memory_order_relaxed);
-    for (auto& chunk : region_chunks_)
-        chunk.store(nullptr, std::memory_order_relaxed);
+    for (unsigned chunk = 0; chunk < region_chunks; ++chunk)
+        board_.set_chunk(chunk, nullptr);
     latch_chunks_ = {};
     region_chunk_count_ = latch_chunk_count_ = 0;
     first_free_ = last_free_ = free_count_ = 0;
@@ -303,7 +307,7 @@ Result<void> Publisher::make_segment() noexcept
     header->prefix = identity.prefix;
 
     const Lock lock(*this);
-    region_chunks_[0].store((*made)->memory() + sizeof(Header), std::memory_order_release);
+    board_.set_chunk(0, (*made)->memory() + sizeof(Header));
     region_chunk_count_ = 1;
     capacity_ = first_region_chunk;
     spare_.store(capacity_ - used_, std::memory_order_relaxed);
@@ -325,7 +329,7 @@ Result<void> Publisher::add_region_chunk() noexcept
         return tl::unexpected(added.error());
     Header* const header = header_.load(std::memory_order_relaxed);
     const Lock lock(*this);
-    region_chunks_[chunk].store(added->memory, std::memory_order_release);
+    board_.set_chunk(chunk, added->memory);
     ++region_chunk_count_;
     capacity_ += first_region_chunk << chunk;
     spare_.fetch_add(first_region_chunk << chunk, std::memory_order_relaxed);
@@ -358,14 +362,8 @@ RegionRecord* Publisher::region_record(core::RecordNumber number) const noexcept
     const Place place = place_of(number, first_region_chunk);
     if (number == 0 || place.chunk >= region_chunks)
         return nullptr;
-    std::byte* const chunk = region_chunks_[place.chunk].load(std::memory_order_acquire);
+    std::byte* const chunk = board_.chunk(place.chunk);
     return chunk == nullptr ? nullptr : reinterpret_cast<RegionRecord*>(chunk) + place.index;
-}
-
-core::Tally* Publisher::tally(core::RecordNumber record) noexcept
-{
-    RegionRecord* const found = region_record(record);
-    return found == nullptr ? nullptr : &tally_in(*found);
 }
 
 bool Publisher::is_live(core::RecordNumber record) const noexcept

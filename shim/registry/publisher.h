@@ -75,7 +75,6 @@ class Publisher final : public core::Observer {
     void split(core::RecordNumber from, core::RecordNumber record, std::uint64_t id,
                PageRange range) noexcept override;
     void removed(core::RecordNumber record) noexcept override;
-    core::Tally* tally(core::RecordNumber record) noexcept override;
 
     void prepare_latch(PageRange range) noexcept override;
     void begin_latch_change() noexcept override;
@@ -111,8 +110,7 @@ class Publisher final : public core::Observer {
     Segment* segment_ = nullptr;      // leaked in a child, where its mappings are not
     std::atomic<Header*> header_{nullptr};
 
-    // Mapped records.
-    std::array<std::atomic<std::byte*>, region_chunks> region_chunks_{};
+    // Mapped records; those of regions are board_'s.
     std::array<std::byte*, latch_chunks> latch_chunks_{};
     unsigned region_chunk_count_ = 0;
     unsigned latch_chunk_count_ = 0;
