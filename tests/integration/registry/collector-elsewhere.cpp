@@ -6,7 +6,8 @@
 // Windows.
 //
 // Usage: collector-elsewhere [SECONDS]               starts itself as the other process
-//        collector-elsewhere --heap SECONDS PAGES    what it starts; prints its pid and the heap's address
+//        collector-elsewhere --heap SECONDS PAGES    what it starts; prints its pid and the heap's
+//        address
 #include <writewatch/win32.h>
 
 #include <atomic>

@@ -220,7 +220,8 @@ void target_ends()
     require(!none && none.error().code == ESRCH, "after exec the program is gone");
     const auto again = registry::RemoteProcess::attach(child.pid());
     require(!again && again.error().code == ENOENT, "the new one publishes nothing");
-    require(registry::segments_of(child.pid()).empty(), "its segment was swept");
+    require(registry::list().has_value() && registry::segments_of(child.pid()).empty(),
+            "its segment is swept by the next listing");
     child.kill_and_wait();
     const auto nobody = registry::RemoteProcess::attach(child.pid());
     require(!nobody && nobody.error().code == ESRCH, "nobody there");
