@@ -8,21 +8,26 @@
 
 namespace bench {
 
-double Variant::quantile(unsigned percent) const
+double Variant::quantile(double share) const
 {
     std::vector<double> sorted = samples;
     std::sort(sorted.begin(), sorted.end());
-    return sorted.empty() ? 0 : sorted[(sorted.size() - 1) * percent / 100];
+    if (sorted.empty())
+        return 0;
+    return sorted[static_cast<std::size_t>(static_cast<double>(sorted.size() - 1) * share)];
 }
 
-void interleave(std::vector<Variant>& variants, std::size_t repetitions)
+void interleave(std::vector<Variant>& variants, double seconds, std::size_t least)
 {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                        std::chrono::duration<double>(seconds));
     std::mt19937 random(1);
     std::vector<std::size_t> order(variants.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     for (Variant& variant : variants)
         variant.sample(); // caches and lazily made tables
-    for (std::size_t i = 0; i < repetitions; ++i) {
+    for (std::size_t i = 0; i < least || Clock::now() < end; ++i) {
         std::shuffle(order.begin(), order.end(), random);
         for (const std::size_t index : order)
             variants[index].samples.push_back(variants[index].sample());

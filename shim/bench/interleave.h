@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,13 +17,11 @@ struct Variant {
     std::function<double()> sample; // runs once; nanoseconds
     std::vector<double> samples{};
 
-    // What it costs when nothing interrupts: the 10th percentile. The median is the same on a quiet
-    // machine; on a busy one, long samples are interrupted more often than not.
-    double undisturbed() const { return quantile(10); }
-    double quantile(unsigned percent) const;
+    double quantile(double share) const; // 0.5: the median
 };
 
-void interleave(std::vector<Variant>& variants, std::size_t repetitions);
+// Until the time is over, but at least `least` samples of each (5 or more, for a spread).
+void interleave(std::vector<Variant>& variants, double seconds, std::size_t least);
 
 // Nanoseconds that `work` takes.
 double time_ns(const std::function<void()>& work);

@@ -11,6 +11,7 @@
 #include "shim/backend/probe.h"
 #include "shim/tool/child.h"
 #include "shim/tool/preload.h"
+#include "shim/tool/programs.h"
 
 namespace writewatch::tool {
 
@@ -19,20 +20,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using Environment = std::map<std::string, std::string>;
-
-// The collector's programs: beside the command in the build directory, or installed.
-std::optional<fs::path> find_collector(const fs::path& self, const char* name)
-{
-    const fs::path here = self.parent_path();
-    for (const fs::path& folder :
-         {here / "../demo", here / ".." / WRITEWATCH_LIBEXECDIR / "writewatch"}) {
-        std::error_code error;
-        const fs::path candidate = fs::canonical(folder / name, error);
-        if (!error)
-            return candidate;
-    }
-    return std::nullopt;
-}
 
 std::optional<fs::path> find_in_path(const std::string& program)
 {
@@ -140,7 +127,7 @@ void run_under_wine(DemoRun& stock, DemoRun& tracked, const fs::path& self,
                     const DemoOptions& options)
 {
     const auto wine = find_in_path(options.wine);
-    const auto program = find_collector(self, "collector.exe");
+    const auto program = find_own_program("demo", "collector.exe");
     for (DemoRun* run : {&stock, &tracked}) {
         if (!wine) {
             run->reason = "Wine is not installed (no '" + options.wine + "' in PATH)";
@@ -187,9 +174,9 @@ void run_under_wine(DemoRun& stock, DemoRun& tracked, const fs::path& self,
     }
 }
 
-void run_natively(DemoRun& native, const fs::path& self, const DemoOptions& options)
+void run_natively(DemoRun& native, const DemoOptions& options)
 {
-    const auto program = find_collector(self, "collector");
+    const auto program = find_own_program("demo", "collector");
     if (!program) {
         native.reason = "the demo's native program was not built";
         native.remedy = "scripts/run builds it";
@@ -212,7 +199,7 @@ std::vector<DemoRun> run_collectors(const DemoOptions& options)
     runs[2].key = "native";
     runs[2].title = "native Linux";
     run_under_wine(runs[0], runs[1], self, options);
-    run_natively(runs[2], self, options);
+    run_natively(runs[2], options);
     return runs;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The `writewatch` command: one verb each in check, demo, run and version.
+// The `writewatch` command: one verb each in bench, check, demo, run and version.
+#include "shim/tool/bench.h"
 #include "shim/tool/check.h"
 #include "shim/tool/demo.h"
 #include "shim/tool/exit_status.h"
@@ -25,7 +26,7 @@ void add_help_command(CLI::App& app, int& exit_code)
 {
     const auto name = std::make_shared<std::string>();
     CLI::App* const verb = app.add_subcommand("help", "What a verb does, and its options");
-    verb->add_option("VERB", *name, "check, run, demo or version");
+    verb->add_option("VERB", *name, "check, run, demo, bench or version");
     verb->callback([&app, name, &exit_code] {
         const CLI::App* subject = &app;
         std::string title = "writewatch";
@@ -55,6 +56,7 @@ int command(int argc, char** argv)
     std::vector<std::string> arguments(argv + 1, argv + argc);
     add_run_command(app, arguments, exit_code);
     add_demo_command(app, exit_code);
+    add_bench_command(app, exit_code);
     add_version_command(app, exit_code);
     add_help_command(app, exit_code);
     try {

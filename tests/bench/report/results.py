@@ -78,15 +78,21 @@ class Results:
         self.cases = {}
         self.unavailable = {}  # peer: reason
         self.modes = set()
+        self.descriptions = {}  # peer: what it is
+        self.clients = {}  # group: whose pattern
 
     def load(self, path):
         with open(path, encoding="utf-8") as file:
             document = json.load(file)
         context = document["context"]
         self.modes.add(context.get("mode", "unknown"))
+        self.clients[path.stem.partition("-")[2]] = context.get("client", "")
         for key, value in context.items():
-            if key.startswith("unavailable:"):
-                self.unavailable[key.partition(":")[2]] = value
+            kind, _, peer = key.partition(":")
+            if kind == "unavailable":
+                self.unavailable[peer] = value
+            elif kind == "peer":
+                self.descriptions[peer] = value
         for entry in document["benchmarks"]:
             if entry.get("run_type", "iteration") != "iteration":
                 continue
@@ -119,6 +125,22 @@ class Results:
             key = tuple(rest.items())
             rows.setdefault(key, (rest, {}))[1][case.parameters.get("peer", "")] = case
         return list(rows.values())
+
+
+def fit(points):
+    """Fixed cost and slope of time = fixed + slope * size through (size, time) points, and the largest relative
+    residual. Least squares of the relative errors: the sizes span orders of magnitude, and a fit of the absolute
+    ones would see the largest alone."""
+    weights = [1 / time**2 for _, time in points]
+    total = sum(weights)
+    mean_size = sum(w * size for w, (size, _) in zip(weights, points)) / total
+    mean_time = sum(w * time for w, (_, time) in zip(weights, points)) / total
+    variance = sum(w * (size - mean_size) ** 2 for w, (size, _) in zip(weights, points))
+    covariance = sum(w * (size - mean_size) * (time - mean_time) for w, (size, time) in zip(weights, points))
+    slope = covariance / variance if variance else 0
+    fixed = mean_time - slope * mean_size
+    worst = max(abs(fixed + slope * size - time) / time for size, time in points)
+    return fixed, slope, worst
 
 
 def load_directory(directory, groups=None):

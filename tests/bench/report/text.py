@@ -21,6 +21,22 @@ def duration(ns):
     return f"{significant(ns)} ns"
 
 
+def tick(ns):
+    """For an axis: powers of ten, without decimals."""
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if ns >= scale * 0.999:
+            return f"{ns / scale:,.0f} {unit}"
+    return f"{ns:,.3g} ns"
+
+
+def size(kib_value):
+    """A power of two, without decimals."""
+    for unit, scale in (("GiB", 1 << 20), ("MiB", 1 << 10)):
+        if kib_value >= scale:
+            return f"{kib_value / scale:g} {unit}"
+    return f"{kib_value:g} KiB"
+
+
 def kib(value):
     for unit, scale in (("GiB", 1 << 20), ("MiB", 1 << 10)):
         if value >= scale:

@@ -94,10 +94,10 @@ std::size_t collect_by_hundreds(Region& region)
 // bdwgc: a call for each heap section, 4,096 entries, again while full.
 constexpr std::size_t section_pages = 4096;
 
-std::size_t collect_sections(const std::vector<Region*>& sections)
+std::size_t collect_sections(const std::vector<std::unique_ptr<Region>>& sections)
 {
     std::size_t total = 0;
-    for (Region* section : sections) {
+    for (const auto& section : sections) {
         std::size_t found = 0;
         do {
             found = section->peer().get_reset(section->base(), section->bytes(), section->found(),
@@ -108,22 +108,21 @@ std::size_t collect_sections(const std::vector<Region*>& sections)
     return total;
 }
 
-void heap_sections(benchmark::State& state, Peer& peer, std::size_t count, unsigned permille)
+using Sections = std::vector<std::unique_ptr<Region>>;
+
+void heap_sections(benchmark::State& state, Sections& sections, Peer& peer, std::size_t count,
+                   unsigned permille)
 {
-    // Not kept: they are many, and populated soon.
-    std::vector<std::unique_ptr<Region>> sections;
-    std::vector<Region*> pointers;
-    for (std::size_t i = 0; i < count; ++i) {
+    while (sections.size() < count) {
         sections.push_back(std::make_unique<Region>(peer, section_pages));
         sections.back()->populate();
-        pointers.push_back(sections.back().get());
     }
     const Dirt dirt(section_pages, permille, Shape::scattered);
     for (auto _ : state) {
-        for (const Region* section : pointers)
+        for (const auto& section : sections)
             dirt.write(section->base(), 1);
         std::size_t found = 0;
-        time_iteration(state, [&] { found = collect_sections(pointers); });
+        time_iteration(state, [&] { found = collect_sections(sections); });
         if (!expect(state, peer, found == count * dirt.count(), "heap sections"))
             break;
     }
@@ -227,13 +226,16 @@ void add_short_array(Suite& suite)
 void add_heap_sections(Suite& suite)
 {
     const std::size_t count = std::max<std::size_t>(suite.settings().pages / section_pages, 1);
-    for (Peer* peer : asked_peers(suite))
+    for (Peer* peer : asked_peers(suite)) {
+        const auto sections = std::make_shared<Sections>(); // of both cases
         for (const unsigned permille : {0U, 50U})
-            suite.add(
-                "heap-sections",
-                peer_part(*peer) + "/permille:" + std::to_string(permille) +
-                    "/sections:" + std::to_string(count),
-                3, [=](benchmark::State& state) { heap_sections(state, *peer, count, permille); });
+            suite.add("heap-sections",
+                      peer_part(*peer) + "/permille:" + std::to_string(permille) +
+                          "/sections:" + std::to_string(count),
+                      3, [=](benchmark::State& state) {
+                          heap_sections(state, *sections, *peer, count, permille);
+                      });
+    }
 }
 
 void add_save_states(Suite& suite)
@@ -253,9 +255,10 @@ void add_save_states(Suite& suite)
 
 void add_small_resources(Suite& suite)
 {
+    const std::size_t count = suite.settings().resources;
     for (Peer* peer : asked_peers(suite))
-        suite.add("small-resources", peer_part(*peer) + "/resources:4096", 2,
-                  [=](benchmark::State& state) { small_resources(state, *peer, 4096); });
+        suite.add("small-resources", peer_part(*peer) + "/resources:" + std::to_string(count), 2,
+                  [=](benchmark::State& state) { small_resources(state, *peer, count); });
 }
 
 } // namespace bench

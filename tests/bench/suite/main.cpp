@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // The native benches' program: one group of cases in a process, for all peers, in random order.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -41,10 +42,13 @@ void choose_full(bench::Settings& settings)
 {
     settings.pages = 65'536;
     settings.frame_mib = {64, 256, 1024, 4096};
+    settings.threads = {1, 2, 4, 8};
+    settings.regions = {1, 10, 100, 1000, 10'000, 30'000};
+    settings.resources = 4096;
     settings.reserve_gib = 256;
     settings.reserved_mib = 65'536;
     settings.populated_mib = 4096;
-    settings.seconds = 0.4;
+    settings.seconds = 0.3;
 }
 
 // Everything runs, nothing is measured well: that the suite works and its answers are right.
@@ -53,12 +57,14 @@ void choose_smoke(bench::Settings& settings)
     settings.pages = 4096;
     settings.permille = {0, 10, 500};
     settings.frame_mib = {16};
-    settings.threads = {1, 2};
+    settings.threads = {1, 8};
     settings.regions = {1, 100};
     settings.reserve_gib = 1;
     settings.reserved_mib = 64;
     settings.populated_mib = 16;
-    settings.seconds = 0.02;
+    settings.seconds = 0.01;
+    settings.resources = 64;
+    settings.crowd = 200;
 }
 
 std::string group_help()
@@ -110,6 +116,8 @@ int main(int argc, char** argv)
     app.add_option("--populated-mib", given.populated_mib, "growth: largest populated region");
     app.add_option("--seconds", given.seconds, "that the threads run in a repetition");
     app.add_option("--preload", given.preload, "libwritewatch-wine.so, for its load time");
+    app.add_flag("--lose-a-page", given.lose_a_page,
+                 "let the floor's answers lose a page, to show that it is noticed (exit 1)");
     CLI11_PARSE(app, argc, argv);
 
     const bench::Group* group = nullptr;
@@ -141,8 +149,11 @@ int main(int argc, char** argv)
     override_with(settings.populated_mib, given.populated_mib);
     override_with(settings.seconds, given.seconds);
     override_with(settings.preload, given.preload);
+    override_with(settings.lose_a_page, given.lose_a_page);
     if (repetitions == 0)
-        repetitions = mode == "smoke" ? 2 : mode == "full" ? 21 : 10;
+        repetitions = std::min(group->most_repetitions, mode == "smoke"  ? 2U
+                                                        : mode == "full" ? 21U
+                                                                         : 10U);
 
     std::vector<std::string> words{
         "suite",
@@ -166,6 +177,9 @@ int main(int argc, char** argv)
         benchmark::AddCustomContext("unavailable:" + name, reason);
     }
     benchmark::AddCustomContext("mode", mode);
+    benchmark::AddCustomContext("client", group->client);
+    for (const std::string& name : bench::peer_names())
+        benchmark::AddCustomContext("peer:" + name, bench::peer_description(name));
     group->add(suite);
     Progress progress;
     if (benchmark::RunSpecifiedBenchmarks(&progress) == 0) {

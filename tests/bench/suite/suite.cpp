@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "shim/bench/verify.h"
+#include "tests/bench/suite/faulty_peer.h"
 
 namespace bench {
 
@@ -44,6 +45,9 @@ Suite::Suite(Settings settings, Peers peers) : settings_(std::move(settings))
                              mistake->c_str());
                 std::exit(1);
             }
+            if (settings_.lose_a_page && name == "floor")
+                peer =
+                    std::make_unique<FaultyPeer>(std::move(peer), FaultyPeer::Fault::loses_a_page);
             peers_[name] = std::move(peer);
         } catch (const Unavailable& reason) {
             unavailable_[name] = reason.what();
@@ -132,17 +136,17 @@ const std::vector<Group>& groups()
     static const std::vector<Group> list{
         {"writes", "first write to a page; write after a reset", add_writes},
         {"matrix", "get, get+reset, reset by share and shape of what was written", add_matrix},
-        {"allocation", "allocating watched memory", add_allocation},
+        {"allocation", "allocating watched memory", add_allocation, 10},
         {"single-page", "ChakraCore: very many calls about one page", add_single_page},
         {"short-array", ".NET: an array of 100 entries, again from the last page", add_short_array},
         {"heap-sections", "bdwgc: 4,096 entries for each heap section", add_heap_sections},
         {"save-states", "emulators: all of the RAM, with reset, each frame", add_save_states},
         {"small-resources", "D3D12 layers: 64 KiB resources by the thousand", add_small_resources},
-        {"reservation", "collectors: reserve much, commit in pieces", add_reservation},
-        {"threads", "threads that write while one collects", add_threads},
+        {"reservation", "collectors: reserve much, commit in pieces", add_reservation, 10},
+        {"threads", "threads that write while one collects", add_threads, 10},
         {"regions", "calls at random ones of many regions", add_regions},
         {"growth", "growth of cost with a region's size", add_growth},
-        {"memory", "page tables, resident memory, mappings, faults", add_memory},
+        {"memory", "page tables, resident memory, mappings, faults", add_memory, 3},
         {"resident", "cost of being there: loading, idling", add_resident},
     };
     return list;

@@ -30,12 +30,15 @@ struct Settings {
     std::size_t pages = 16'384;     // of the region in most patterns: 64 MiB
     std::vector<unsigned> permille{0, 1, 10, 100, 250, 500, 1000};
     std::vector<std::size_t> frame_mib{64, 256};
-    std::vector<unsigned> threads{1, 2, 4, 8};
-    std::vector<std::size_t> regions{1, 10, 100, 1000, 10'000, 30'000};
-    std::size_t reserve_gib = 16;
+    std::vector<unsigned> threads{1, 8};
+    std::size_t resources = 1024;
+    std::vector<std::size_t> regions{1, 1000, 30'000};
+    std::size_t reserve_gib = 8;
     std::size_t reserved_mib = 4096; // growth of cost: largest untouched region
     std::size_t populated_mib = 256; // and largest populated one
-    double seconds = 0.15;           // that the threads run in each repetition
+    double seconds = 0.08;           // that the threads run in each repetition
+    std::size_t crowd = 30'000;      // regions whose resident memory is measured
+    bool lose_a_page = false;        // the floor does, once its answers were found to be right
     std::string preload;             // libwritewatch-wine.so, for its load time
 };
 
@@ -74,6 +77,7 @@ struct Group {
     const char* name;
     const char* client; // whose pattern it is
     void (*add)(Suite&);
+    unsigned most_repetitions = 21; // fewer where each takes long, or counts what does not vary
 };
 const std::vector<Group>& groups();
 
