@@ -161,6 +161,7 @@ Result<void> Publisher::open() noexcept
         reinterpret_cast<std::uint32_t*>(memory->start); // NOLINT(performance-no-int-to-ptr)
     if (auto ok = windows_.open(); !ok) {
         (void)sys::unmap(*memory);
+        next_free_ = nullptr;
         lock_.close();
         return ok;
     }
