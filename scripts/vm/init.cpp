@@ -9,13 +9,17 @@
 //
 // What to do is in /vmtest/: `argv` and `env` (strings that end in NUL), `modules`
 // (paths, one a line, in load order), `setup` (lines "write PATH VALUE"), `root`
-// (present: the host's root file system over 9p is the command's root), `disk` (present: the first
-// disk has an ext4 file system, the command's working directory) and `cwd`.
+// (present: the host's root file system over 9p is the command's root), `keep` (its directories
+// that must stay visible although they are in /tmp or /run), `disk` (present: the first disk has an
+// ext4 file system, the command's working directory) and `cwd`.
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -86,6 +90,29 @@ void mount_system(const std::string& root)
     mount_or_give_up("devpts", root + "/dev/pts", "none", "ptmxmode=0666");
     // Absent from small configurations, and only some tests need it
     mount("none", (root + "/sys/kernel/debug").c_str(), "debugfs", 0, "");
+}
+
+void make_directories(const std::string& path)
+{
+    for (size_t slash = path.find('/', 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+        mkdir(path.substr(0, slash).c_str(), 0755);
+    }
+    mkdir(path.c_str(), 0755);
+}
+
+// The host's root file system as the command's: read-only, with file systems of the guest's own
+// where the system and temporary files are.
+void mount_host()
+{
+    mount_or_give_up("9p", "/host", "host",
+                     "trans=virtio,version=9p2000.L,cache=loose,msize=262144", MS_RDONLY);
+    mount_or_give_up("", "/plain", "/host", "", MS_BIND);
+    mount_system("/host");
+    for (const auto& directory : split(read_file("/vmtest/keep"), '\n')) {
+        make_directories("/host" + directory);
+        mount_or_give_up("", "/host" + directory, ("/plain" + directory).c_str(), "", MS_BIND);
+    }
 }
 
 void load_modules()
@@ -160,6 +187,19 @@ void apply_setup()
     }
 }
 
+// The loopback interface; small configurations have no network, and only some tests need it.
+void start_loopback()
+{
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    if (fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0) {
+        request.ifr_flags |= IFF_UP;
+        ioctl(fd, SIOCSIFFLAGS, &request);
+    }
+    close(fd);
+}
+
 std::vector<char*> pointers(std::vector<std::string>& strings)
 {
     std::vector<char*> result;
@@ -209,9 +249,7 @@ int main()
     load_modules();
 
     if (access("/vmtest/root", F_OK) == 0) {
-        mount_or_give_up("9p", "/host", "host",
-                         "trans=virtio,version=9p2000.L,cache=loose,msize=262144", MS_RDONLY);
-        mount_system("/host");
+        mount_host();
     }
 
     if (access("/vmtest/disk", F_OK) == 0) {
@@ -223,6 +261,7 @@ int main()
     const int error = open_port("stderr");
     const int status = open_port("status");
     apply_setup();
+    start_loopback();
 
     utsname name{};
     uname(&name);

@@ -34,6 +34,7 @@ Asks this system every rule of Windows' write watches and prints a table of the 
                    an unexpected pass are both errors. {platform} in FILE stands for what the
                    last line of the table begins with, such as wine-8.0
   --json           the report as one JSON object on standard output
+  --timeout N      a rule fails that does not end within N seconds (default 60)
   --in-process     run the rules in this process, for a debugger; a crash ends the program
   --help           this text
 
@@ -88,6 +89,8 @@ Options parse(int argc, char** argv)
             options.list = true;
         else if (argument == "--json")
             options.json = true;
+        else if (argument == "--timeout")
+            rule_timeout_seconds = static_cast<unsigned>(std::stoul(value()));
         else if (argument == "--in-process")
             options.in_process = true;
         else if (argument == "--worker")
@@ -171,7 +174,8 @@ template<typename Report>
 std::optional<std::size_t> run_one_worker(const Options& options, std::size_t next,
                                           const Report& report)
 {
-    std::vector<std::string> arguments{"--worker", std::to_string(next)};
+    std::vector<std::string> arguments{"--worker", std::to_string(next), "--timeout",
+                                       std::to_string(rule_timeout_seconds)};
     for (const std::string& each : options.patterns)
         arguments.insert(arguments.end(), {"--rule", each});
     if (options.expect)

@@ -37,8 +37,8 @@ Result run_rule(const Rule& rule);
 /// selects every rule.
 bool selected(const Rule& rule, const std::vector<std::string>& patterns);
 
-/// How long one rule may take before its worker ends itself.
-inline constexpr unsigned rule_timeout_seconds = 60;
+/// How long one rule may take before its worker ends itself (--timeout; set before any rule runs).
+inline unsigned rule_timeout_seconds = 60;
 
 } // namespace conformance
 
