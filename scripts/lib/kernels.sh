@@ -34,10 +34,14 @@ download_package()
 }
 
 # stock_image SERIES: unpacks Debian's newest cloud kernel of 6.1 or 6.12 once; prints the directory that holds
-# vmlinuz and lib/modules.
+# vmlinuz and lib/modules. To be called in a subshell, $(stock_image …): it holds a lock until its shell ends,
+# since guests are started side by side.
 stock_image()
 {
-    local series=$1 directory=$kernel_cache/images/debian-$1 package deb
+    local series=$1 directory=$kernel_cache/images/debian-$1 package deb lock
+    mkdir -p "$kernel_cache"
+    exec {lock}>"$kernel_cache/images.lock"
+    flock "$lock"
     if [ ! -e "$directory/vmlinuz" ]; then
         package=$(apt-cache pkgnames "linux-image-$series" | grep -E "^linux-image-${series//./[.]}[.][0-9].*cloud-amd64\$" |
             sort -V | tail -n 1)
