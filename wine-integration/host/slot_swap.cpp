@@ -44,8 +44,14 @@ bool SlotSwap::add(Slot* slot, std::uintptr_t value) noexcept
 Result<void> SlotSwap::apply() noexcept
 {
     const auto entries = std::span{entries_}.first(count_);
-    // All protections are read before the first changes: slots share pages.
+    // All protections are read before the first changes: slots share pages. Each page once: it
+    // takes a tenth of a millisecond in a Wine process with its hundreds of mappings.
     for (Entry& entry : entries) {
+        const Entry& first = first_on_page(entry);
+        if (&first != &entry) {
+            entry.protection = first.protection;
+            continue;
+        }
         const Result<int> protection = sys::protection_of(page_of(entry.slot));
         if (!protection)
             return tl::unexpected(protection.error());
@@ -66,10 +72,18 @@ Result<void> SlotSwap::apply() noexcept
     return {};
 }
 
+const SlotSwap::Entry& SlotSwap::first_on_page(const Entry& entry) const noexcept
+{
+    const Entry* first = entries_.data();
+    while (page_of(first->slot) != page_of(entry.slot))
+        ++first;
+    return *first;
+}
+
 Result<void> SlotSwap::make_writable() noexcept
 {
     for (const Entry& entry : std::span{entries_}.first(count_)) {
-        if ((entry.protection & PROT_WRITE) != 0)
+        if ((entry.protection & PROT_WRITE) != 0 || &first_on_page(entry) != &entry)
             continue;
         Result<void> done =
             sys::protect(page_of(entry.slot), entry.protection | PROT_READ | PROT_WRITE);
@@ -88,7 +102,7 @@ void SlotSwap::exchange() noexcept
 Result<void> SlotSwap::restore_protection() noexcept
 {
     for (const Entry& entry : std::span{entries_}.first(count_)) {
-        if ((entry.protection & PROT_WRITE) != 0)
+        if ((entry.protection & PROT_WRITE) != 0 || &first_on_page(entry) != &entry)
             continue;
         const PageRange page = page_of(entry.slot);
         if (Result<void> done = sys::protect(page, entry.protection); !done)

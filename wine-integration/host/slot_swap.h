@@ -34,6 +34,7 @@ class SlotSwap {
         int protection; // of its page, before
     };
 
+    const Entry& first_on_page(const Entry& entry) const noexcept;
     Result<void> make_writable() noexcept;
     Result<void> restore_protection() noexcept;
     void exchange() noexcept;
