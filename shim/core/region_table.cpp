@@ -73,7 +73,7 @@ Result<void> RegionTable::reserve(std::size_t more) noexcept
     block->entries = reinterpret_cast<Slot*>(block->keys() + level_offset(block->levels));
 
     const WriteSection section(*this);
-    for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t i = 0; old != nullptr && i < count; ++i)
         copy(block->slots()[i], old->slots()[i]);
     block_.store(block, std::memory_order_release);
     update_index(0);
