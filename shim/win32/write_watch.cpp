@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/win32/write_watch.h"
 
+#include "shim/sys/signals.h"
 #include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 
@@ -142,6 +143,22 @@ NTSTATUS from_remote_errno(int error) noexcept
     }
 }
 
+namespace {
+
+// RemoteProcess has functions with exception tables, which a thread must not be ended in (Wine's
+// TerminateThread): signals are blocked before the first and until after the last instruction. Not
+// by a guard object: its destructor would give the caller such a table.
+template<typename Call> auto uninterrupted(Call call) noexcept
+{
+    sigset_t saved;
+    sys::block_asynchronous_signals(saved);
+    const auto result = call();
+    sys::restore_signals(saved);
+    return result;
+}
+
+} // namespace
+
 // Through an array of our own: the caller's is written when nothing is held any more.
 NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* base, SIZE_T size,
                          void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept
@@ -162,13 +179,20 @@ NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* ba
     std::size_t done = 0;
     for (PageRange rest = *range; !rest.empty() && done < entries;) {
         const std::size_t wanted = std::min(piece.size(), entries - done);
-        const auto found = process.get(rest, (flags & WRITE_WATCH_FLAG_RESET) != 0,
-                                       std::span<std::uintptr_t>(piece).first(wanted));
+        const auto found = uninterrupted([&] {
+            return process.get(rest, (flags & WRITE_WATCH_FLAG_RESET) != 0,
+                               std::span<std::uintptr_t>(piece).first(wanted));
+        });
         if (!found) {
             // What earlier pieces reset reaches nobody.
-            for (std::size_t i = 0; (flags & WRITE_WATCH_FLAG_RESET) != 0 && i < done; ++i)
-                process.give_back(reinterpret_cast<std::uintptr_t>(
-                    read_from_program(static_cast<void* const*>(addresses + i))));
+            for (std::size_t i = 0; (flags & WRITE_WATCH_FLAG_RESET) != 0 && i < done; ++i) {
+                const auto page = reinterpret_cast<std::uintptr_t>(
+                    read_from_program(static_cast<void* const*>(addresses + i)));
+                uninterrupted([&] {
+                    process.give_back(page);
+                    return true;
+                });
+            }
             return from_remote_errno(found.error().code);
         }
         std::memcpy(reinterpret_cast<char*>(addresses) + done * sizeof(void*), piece.data(),
@@ -188,7 +212,7 @@ NTSTATUS reset_write_watch(registry::RemoteProcess& process, void* base, SIZE_T 
     const auto range = pages_of(base, size);
     if (!range)
         return status_invalid_parameter;
-    if (const auto done = process.reset(*range); !done)
+    if (const auto done = uninterrupted([&] { return process.reset(*range); }); !done)
         return from_remote_errno(done.error().code);
     return status_success;
 }
