@@ -18,6 +18,8 @@
 #define VirtualFree ours_VirtualFree
 #define VirtualProtect ours_VirtualProtect
 #define VirtualQuery ours_VirtualQuery
+#define OpenProcess ours_OpenProcess
+#define CloseHandle ours_CloseHandle
 #define GetLastError ours_GetLastError
 #define SetLastError ours_SetLastError
 #define NtGetWriteWatch ours_NtGetWriteWatch
@@ -42,6 +44,8 @@ inline HANDLE nt_current_process()
 #undef VirtualFree
 #undef VirtualProtect
 #undef VirtualQuery
+#undef OpenProcess
+#undef CloseHandle
 #undef GetLastError
 #undef SetLastError
 #undef NtGetWriteWatch
@@ -80,9 +84,14 @@ static_assert(MEM_RESET_UNDO == 0x01000000);
     X(PAGE_GUARD)                                                                                  \
     X(PAGE_NOCACHE)                                                                                \
     X(PAGE_WRITECOMBINE)                                                                           \
+    X(PROCESS_VM_OPERATION)                                                                        \
+    X(PROCESS_QUERY_INFORMATION)                                                                   \
+    X(PROCESS_QUERY_LIMITED_INFORMATION)                                                           \
+    X(PROCESS_ALL_ACCESS)                                                                          \
     X(WRITE_WATCH_FLAG_RESET)                                                                      \
     X(NO_ERROR)                                                                                    \
     X(ERROR_SUCCESS)                                                                               \
+    X(ERROR_ACCESS_DENIED)                                                                         \
     X(ERROR_INVALID_HANDLE)                                                                        \
     X(ERROR_NOT_ENOUGH_MEMORY)                                                                     \
     X(ERROR_BAD_LENGTH)                                                                            \
@@ -94,6 +103,8 @@ static_assert(MEM_RESET_UNDO == 0x01000000);
     X(STATUS_ACCESS_VIOLATION)                                                                     \
     X(STATUS_INVALID_HANDLE)                                                                       \
     X(STATUS_INVALID_PARAMETER)                                                                    \
+    X(STATUS_ACCESS_DENIED)                                                                        \
+    X(STATUS_PROCESS_IS_TERMINATING)                                                               \
     X(STATUS_NO_MEMORY)
 
 // `NAME##_` stops NAME itself from being expanded first.
@@ -181,6 +192,8 @@ SAME_FUNCTION(ResetWriteWatch);
 SAME_FUNCTION(VirtualAlloc);
 SAME_FUNCTION(VirtualFree);
 SAME_FUNCTION(VirtualProtect);
+SAME_FUNCTION(OpenProcess);
+SAME_FUNCTION(CloseHandle);
 SAME_FUNCTION(GetLastError);
 SAME_FUNCTION(SetLastError);
 SAME_FUNCTION(NtGetWriteWatch);
