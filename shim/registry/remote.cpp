@@ -74,6 +74,8 @@ Result<std::unique_ptr<RemoteProcess>> RemoteProcess::attach(pid_t pid) noexcept
         const auto start_time = sys::start_time_of(pid);
         if (!start_time)
             return tl::unexpected(start_time.error());
+        // What it throws is caught by guarded().
+        // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
         std::unique_ptr<RemoteProcess> process(new RemoteProcess(pid, *start_time));
         if (auto ok = process->find_segments(); !ok)
             return tl::unexpected(ok.error());

@@ -94,6 +94,7 @@ Result<std::unique_ptr<Segment>> Segment::create(std::uint64_t start_time, std::
 {
     using Created = Result<std::unique_ptr<Segment>>;
     return without_exceptions("make the registry's shared memory", [&]() -> Created {
+        // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): without_exceptions() catches
         std::unique_ptr<Segment> segment(new Segment());
         const auto attempt = [&]() -> Result<void> {
             segment->name_ = name_of(sys::own_pid(), start_time, sys::realtime_ns());

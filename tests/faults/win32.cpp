@@ -231,8 +231,8 @@ std::string without_watches()
     return GetLastError() == error_not_supported ? "" : "another error than the first time";
 }
 
-// What is left after a first life, and after one without a fault that made up for what it prevented,
-// is the library's own; a third may add nothing.
+// What is left after a first life, and after one without a fault that made up for what it
+// prevented, is the library's own; a third may add nothing.
 std::string scenario()
 {
     try {
