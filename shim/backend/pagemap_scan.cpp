@@ -76,6 +76,23 @@ abi::PmScanArg huge_pages_query(PageRange range, std::span<Run> out) noexcept
     return argument;
 }
 
+abi::PmScanArg page_states_query(PageRange range, Mode mode,
+                                 std::span<abi::PageRegion> out) noexcept
+{
+    abi::PmScanArg argument{};
+    argument.size = sizeof(argument);
+    argument.start = range.start;
+    argument.end = range.end;
+    argument.category_anyof_mask = abi::page_is_present | abi::page_is_swapped;
+    if (mode != Mode::on_presence)
+        argument.category_anyof_mask |= abi::page_is_written;
+    argument.return_mask = abi::page_is_written | abi::page_is_file | abi::page_is_present |
+                           abi::page_is_swapped | abi::page_is_pfnzero | abi::page_is_huge;
+    argument.vec = reinterpret_cast<std::uintptr_t>(out.data());
+    argument.vec_len = out.size();
+    return argument;
+}
+
 abi::PmScanArg ScanQuery::written(PageRange range, Mode mode, Action action) const noexcept
 {
     abi::PmScanArg argument = maybe_written(range);

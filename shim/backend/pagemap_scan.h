@@ -33,7 +33,8 @@ struct PagemapScanOptions {
     bool drops_are_told = false;
 };
 
-// What a scan asks the kernel about. All PmScanArg values come from here and huge_pages_query.
+// What a scan asks the kernel about. All PmScanArg values come from here, huge_pages_query and
+// page_states_query.
 class ScanQuery {
   public:
     // `zero_page_is_clean`: a page mapped to the shared zero page was read, never written. Not so
@@ -57,6 +58,12 @@ class ScanQuery {
 
 // Whether huge pages of any kind lie in the range: one region if so.
 abi::PmScanArg huge_pages_query(PageRange range, std::span<Run> out) noexcept;
+
+// The categories of every page of the range that has something mapped or swapped out: for tools
+// that look at a process. Reads only. With Mode::armed also pages that are written and not
+// populated.
+abi::PmScanArg page_states_query(PageRange range, Mode mode,
+                                 std::span<abi::PageRegion> out) noexcept;
 
 // The result loop around the ioctl, apart from the kernel so that tests can script the answers.
 class PageScanner {

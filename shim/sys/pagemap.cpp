@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/sys/pagemap.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace writewatch::sys {
 
@@ -25,6 +27,25 @@ Result<Pagemap> Pagemap::open(pid_t pid) noexcept
     if (fd < 0)
         return fail(errno == ENOENT ? ESRCH : errno, "open /proc/PID/pagemap");
     return Pagemap(UniqueFd(fd));
+}
+
+Result<std::size_t> Pagemap::entries(PageRange range, std::span<std::uint64_t> out) const noexcept
+{
+    const std::size_t bytes = std::min(range.pages(), out.size()) * sizeof(std::uint64_t);
+    std::size_t done = 0;
+    while (done < bytes) {
+        const ssize_t got =
+            ::pread(fd_.get(), reinterpret_cast<char*>(out.data()) + done, bytes - done,
+                    static_cast<off_t>((range.start >> page_shift) * sizeof(std::uint64_t) + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(errno, "read /proc/PID/pagemap", range);
+        if (got == 0)
+            break;
+        done += static_cast<std::size_t>(got);
+    }
+    return done / sizeof(std::uint64_t);
 }
 
 int Pagemap::scan(abi::PmScanArg& argument) const noexcept

@@ -5,9 +5,17 @@
 #include "shim/sys/result.h"
 #include "shim/sys/unique_fd.h"
 
+#include <cstdint>
+#include <span>
 #include <sys/types.h>
 
 namespace writewatch::sys {
+
+// Bits of a pagemap entry (Documentation/admin-guide/mm/pagemap.rst).
+inline constexpr std::uint64_t pagemap_present = std::uint64_t{1} << 63;
+inline constexpr std::uint64_t pagemap_swapped = std::uint64_t{1} << 62;
+inline constexpr std::uint64_t pagemap_file = std::uint64_t{1} << 61; // or shared anonymous
+inline constexpr std::uint64_t pagemap_exclusive = std::uint64_t{1} << 56;
 
 // A process's /proc/PID/pagemap. It stays with the address space that the process had when it was
 // opened, whatever becomes of the process.
@@ -20,6 +28,10 @@ class Pagemap {
 
     // PAGEMAP_SCAN as it is: the number of regions, or -errno. Async-signal-safe.
     int scan(abi::PmScanArg& argument) const noexcept;
+
+    // One entry for each page of the range, which must not be longer than `out`. Returns how many
+    // were read: 0 when the process has ended.
+    Result<std::size_t> entries(PageRange range, std::span<std::uint64_t> out) const noexcept;
 
   private:
     explicit Pagemap(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
