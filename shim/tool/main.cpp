@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The `writewatch` command: one verb each in bench, check, demo, run and version.
+// The `writewatch` command: one file a verb.
 #include "shim/tool/bench.h"
 #include "shim/tool/check.h"
 #include "shim/tool/demo.h"
 #include "shim/tool/exit_status.h"
+#include "shim/tool/list.h"
+#include "shim/tool/record.h"
+#include "shim/tool/report.h"
 #include "shim/tool/run.h"
+#include "shim/tool/show.h"
+#include "shim/tool/top.h"
 #include "shim/tool/usage.h"
 #include "shim/tool/version.h"
 
@@ -26,7 +31,7 @@ void add_help_command(CLI::App& app, int& exit_code)
 {
     const auto name = std::make_shared<std::string>();
     CLI::App* const verb = app.add_subcommand("help", "What a verb does, and its options");
-    verb->add_option("VERB", *name, "check, run, demo, bench or version");
+    verb->add_option("VERB", *name, "one of the command's verbs");
     verb->callback([&app, name, &exit_code] {
         const CLI::App* subject = &app;
         std::string title = "writewatch";
@@ -55,6 +60,11 @@ int command(int argc, char** argv)
     add_check_command(app, exit_code);
     std::vector<std::string> arguments(argv + 1, argv + argc);
     add_run_command(app, arguments, exit_code);
+    add_list_command(app, exit_code);
+    add_show_command(app, exit_code);
+    add_top_command(app, exit_code);
+    add_record_command(app, arguments, exit_code);
+    add_report_command(app, exit_code);
     add_demo_command(app, exit_code);
     add_bench_command(app, exit_code);
     add_version_command(app, exit_code);

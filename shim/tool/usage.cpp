@@ -4,6 +4,7 @@
 #include "shim/tool/exit_status.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace writewatch::tool {
 
@@ -87,16 +88,30 @@ CLI::Option* add_word_option(CLI::App& verb, const std::string& name, std::strin
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
+CLI::Option* add_pid_option(CLI::App& verb, int& pid)
+{
+    return verb.add_option("PID", pid, "the Linux number of the process (see: writewatch list)")
+        ->check([](const std::string& text) -> std::string {
+            int number = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), number);
+            if (error == std::errc() && end == text.data() + text.size() && number > 0)
+                return {};
+            return "'" + text + "' is no process number; 'writewatch list' shows them";
+        });
+}
+
 UsageError::UsageError(const std::string& what) : ParseError("UsageError", what, exit_usage) {}
 
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error)
 {
     const CLI::App& verb = chosen_verb(app);
     std::string text = error.what();
-    const bool no_verb =
-        &verb == &app && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    const bool no_verb = &verb == &app && missing;
+    // What is there and should not be says more than what is missing.
     if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
-        (no_verb && !app.remaining(true).empty()))
+        (missing && !app.remaining(true).empty()))
         text = unexpected_argument(app, verb);
     else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
         text = missing_value(verb, text);

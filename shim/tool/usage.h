@@ -22,6 +22,9 @@ const std::vector<std::string>& backend_words();
 CLI::Option* add_word_option(CLI::App& verb, const std::string& name, std::string& value,
                              std::vector<std::string> words, const std::string& description);
 
+// The positional argument PID: a process's Linux number.
+CLI::Option* add_pid_option(CLI::App& verb, int& pid);
+
 // A mistake that the parser cannot see; ends the command with exit_usage.
 class UsageError : public CLI::ParseError {
   public:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import unittest
 
-VERBS = ["check", "run", "demo", "bench", "version", "help"]
+VERBS = ["check", "run", "list", "show", "top", "record", "report", "demo", "bench", "version", "help"]
 LIBRARY = "libwritewatch-wine.so"
 OPTIONS = argparse.Namespace()
 
