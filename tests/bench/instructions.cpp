@@ -25,7 +25,7 @@
 
 #include <writewatch/win32.h>
 
-#include "tests/bench/bare_scan.h"
+#include "shim/bench/peer.h"
 
 namespace {
 
@@ -140,7 +140,12 @@ int main(int argc, char** argv)
         std::fputs("Usage: instructions\n", stderr);
         return 64;
     }
-    const bench::BareScan kernel_must_have_pagemap_scan;
+    try {
+        bench::make_peer("floor");
+    } catch (const bench::Unavailable& reason) {
+        std::fprintf(stderr, "skipped: %s\n", reason.what());
+        return 77;
+    }
 
     std::printf("user-space instructions per GetWriteWatch call\n");
     bool holds = true;

@@ -48,7 +48,7 @@ void choose_full(bench::Settings& settings)
     settings.reserve_gib = 256;
     settings.reserved_mib = 65'536;
     settings.populated_mib = 4096;
-    settings.seconds = 0.3;
+    settings.seconds = 0.2;
 }
 
 // Everything runs, nothing is measured well: that the suite works and its answers are right.
