@@ -95,7 +95,11 @@ def figure(columns=1, width=9.0, height=4.2):
 
 
 def save(picture, directory, name, pixels):
-    picture.savefig(directory / f"{name}.svg", metadata={"Date": None})
+    file = directory / f"{name}.svg"
+    picture.savefig(file, metadata={"Date": None})
+    declaration, rest = file.read_text(encoding="utf-8").split("\n", 1)
+    licence = "<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->"
+    file.write_text("\n".join([declaration, licence, rest]), encoding="utf-8")
     if pixels:
         picture.savefig(directory / f"{name}.png", dpi=110)
     pyplot.close(picture)
