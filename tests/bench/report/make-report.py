@@ -7,6 +7,7 @@ Debian's own interpreter, since python3-matplotlib is its module."""
 
 import argparse
 import pathlib
+import re
 import sys
 
 import plots
@@ -146,10 +147,11 @@ class Report:
             rows.append(["duration", f"{total / 60:.1f} minutes (" + ", ".join(
                 f"{name} {float(seconds):.0f} s" for name, seconds in longest) + ", …), without building"])
         self.say(table(["machine", ""], rows, right_from=2))
-        values = {key: value.split() for key, value in machine}
-        load, processors = values.get("load", ["0"])[0], values.get("cpu", ["0", "of", "them"])[-3]
-        if processors.isdigit() and float(load) > int(processors) / 2:
-            self.say(f"**The machine was busy** (load {load} on {processors} processors before the run): ratios near 1, "
+        values = dict(machine)
+        load = re.match(r"[0-9.]+", values.get("load", ""))
+        processors = re.search(r"([0-9]+) of them", values.get("cpu", ""))
+        if load and processors and float(load[0]) > int(processors[1]) / 2:
+            self.say(f"**The machine was busy** (load {load[0]} on {processors[1]} processors before the run): ratios near 1, "
                      "worst cases of many, and times in general say little here. Run it again on a quiet one.")
         self.say("Times are medians; ± is half the distance between the quartiles, as a share of the median. Peers run "
                  "in the same process, their repetitions interleaved in random order, so that whatever else the machine "
