@@ -9,6 +9,20 @@
 #include <random>
 #include <sys/swap.h>
 
+// Newer than the C library's headers may be
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
 namespace guesttest {
 
 using namespace kerneltest;

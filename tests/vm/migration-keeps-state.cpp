@@ -8,10 +8,6 @@
 
 #include <algorithm>
 
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
-
 using namespace guesttest;
 
 namespace {

@@ -7,13 +7,6 @@
 
 #include <algorithm>
 
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 using namespace guesttest;
 
 namespace {

@@ -3,7 +3,7 @@
 // Runs test programs one after the other inside a guest, where there is no meson: one boot for all
 // of them.
 //
-// Usage: suite [--expect-failure] [--verbose] [--timeout SECONDS] [--list FILE] [PROGRAM...]
+// Usage: suite [--expect-failure] [--verbose] [--timeout=SECONDS] [--list FILE] [PROGRAM...]
 //
 // A line of the list is one test; its words are separated by tabs: a suite, a name, a timeout in
 // seconds, variables NAME=VALUE, "--", and the command (tests/vm/meson-tests writes such lists).
@@ -106,7 +106,7 @@ void print(int output)
 
 [[noreturn]] void usage()
 {
-    std::fprintf(stderr, "usage: suite [--expect-failure] [--verbose] [--timeout SECONDS] "
+    std::fprintf(stderr, "usage: suite [--expect-failure] [--verbose] [--timeout=SECONDS] "
                          "[--list FILE] [PROGRAM...]\n");
     std::exit(64);
 }
@@ -190,8 +190,8 @@ int main(int argc, char** argv)
             expect_failure = true;
         else if (option == "--verbose")
             verbose = true;
-        else if (option == "--timeout" && next + 1 < argc)
-            timeout = static_cast<unsigned>(std::atoi(argv[++next]));
+        else if (option.starts_with("--timeout="))
+            timeout = static_cast<unsigned>(std::atoi(std::strchr(argv[next], '=') + 1));
         else if (option == "--list" && next + 1 < argc)
             read_list(argv[++next], tests);
         else
