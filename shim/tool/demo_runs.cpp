@@ -31,7 +31,8 @@ std::optional<fs::path> find_in_path(const std::string& program)
     std::size_t begin = 0;
     for (std::size_t end; (end = folders.find(':', begin)) != std::string::npos; begin = end + 1) {
         const fs::path candidate = fs::path(folders.substr(begin, end - begin)) / program;
-        if (access(candidate.c_str(), X_OK) == 0)
+        std::error_code error;
+        if (fs::is_regular_file(candidate, error) && access(candidate.c_str(), X_OK) == 0)
             return candidate;
     }
     return std::nullopt;

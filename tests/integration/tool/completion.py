@@ -128,7 +128,7 @@ def main():
     parser.add_argument("shell", choices=["bash", "fish", "zsh"])
     parser.add_argument("--command", required=True, help="the writewatch command")
     for shell in ("bash", "fish", "zsh"):
-        parser.add_argument("--" + shell, required=True, help="its completion")
+        parser.add_argument("--" + shell, required=True, type=os.path.abspath, help="its completion")
     parser.parse_args(namespace=OPTIONS)
     if shutil.which(OPTIONS.shell) is None:
         print("skipped: %s is not installed (scripts/setup shells)" % OPTIONS.shell, file=sys.stderr)
