@@ -12,6 +12,7 @@ import sys
 
 import plots
 import results as kept
+import reasons
 import targets
 import text
 import wine as wine_results
@@ -164,12 +165,13 @@ class Report:
         found = targets.evaluate(self.results, self.wine)
         for target in found:
             value = target.show(target.value) if target.value is not None else ""
-            rows.append([target.number, target.statement, value, target.verdict, target.detail])
+            why = reasons.REASONS.get(target.statement, "not looked into yet") if target.met is False else ""
+            rows.append([target.number, target.statement, value, target.verdict, target.detail, why])
         met = sum(1 for target in found if target.met)
         measured = sum(1 for target in found if target.met is not None)
         self.say(f"{met} of {measured} met. Where a target is about many cases, the worst one counts. On a busy machine "
                  "the ratios close to 1 are noise: the spreads in the tables tell.")
-        self.say(table(["", "target", "measured", "", "case"], rows, right_from=9))
+        self.say(table(["", "target", "measured", "", "case", "why"], rows, right_from=9))
 
     def what_is_compared(self):
         rows = [[f"**{peer}**", self.results.descriptions.get(peer, ""),
