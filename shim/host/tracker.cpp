@@ -6,6 +6,7 @@
 #include "shim/core/watch_set.h"
 #include "shim/registry/publisher.h"
 #include "shim/sys/env.h"
+#include "shim/sys/fork.h"
 #include "shim/sys/log.h"
 #include "shim/sys/mapping.h"
 #include "shim/sys/release.h"
@@ -97,6 +98,10 @@ bool has_huge_pages(PageRange range) noexcept
     return pagemap->scan(argument) > 0;
 }
 
+// How often a range is looked at before its pages count as differently protected: some 20 ms in
+// all.
+constexpr unsigned late_handler_attempts = 400;
+
 // How memory of unknown origin must be tracked.
 writewatch::Result<backend::TrackRequest> choose_tracking(PageRange range, bool fresh,
                                                           bool by_kernel) noexcept
@@ -106,7 +111,15 @@ writewatch::Result<backend::TrackRequest> choose_tracking(PageRange range, bool 
         request.contents = backend::Contents::empty;
         return request;
     }
-    const auto mapping = sys::inspect_mapping(range);
+    auto mapping = sys::inspect_mapping(range);
+    // A handler of the mprotect backend that is late may give a page another protection than its
+    // neighbours for a moment, after an earlier watch of the range has ended.
+    for (unsigned attempt = 0;
+         !by_kernel && mapping && !mapping->same_protection && attempt < late_handler_attempts;
+         ++attempt) {
+        sys::back_off(attempt);
+        mapping = sys::inspect_mapping(range);
+    }
     if (!mapping)
         return tl::unexpected(mapping.error());
     request.protection = mapping->protection;
