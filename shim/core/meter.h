@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// Counts one call, and measures the time of about one in 64. Exact with any number of threads: one
-// locked addition when the call begins, another if it found pages. Two clock readings per call
-// would cost more than everything else in here; which calls are measured follows from the count by
-// a multiplication, so that it does not fall into step with a caller's own rhythm.
+// Counts one call, and measures the time of about one in 64. Two clock readings per call would cost
+// more than everything else in here; which calls are measured follows from the count by a
+// multiplication, so that it does not fall into step with a caller's own rhythm.
+//
+// Additions are plain, not locked, which would be most of what a call pays for being counted: two
+// threads that ask about the same region at the same moment may count as one.
 #pragma once
 
 #include "shim/core/observer.h"
@@ -18,9 +20,7 @@ class Meter {
     {
         if (tally_ == nullptr)
             return;
-        const std::uint64_t before = (reset ? tally_->gets_with_reset : tally_->gets)
-                                         .fetch_add(1, std::memory_order_relaxed);
-        if (is_sample(before)) [[unlikely]]
+        if (is_sample(add(reset ? tally_->gets_with_reset : tally_->gets, 1))) [[unlikely]]
             started_ = sys::monotonic_ns();
     }
 
@@ -54,7 +54,7 @@ class Meter {
         if (!found)
             tally_->errors.fetch_add(1, std::memory_order_relaxed);
         else if (*found != 0)
-            tally_->pages.fetch_add(*found, std::memory_order_relaxed);
+            add(tally_->pages, *found);
         if (started_ != 0) [[unlikely]] {
             const std::uint64_t all = sys::monotonic_ns() - started_;
             tally_->kernel_ns.fetch_add(backend_ns_, std::memory_order_relaxed);
@@ -65,6 +65,14 @@ class Meter {
 
   private:
     static constexpr unsigned sample_shift = 6;
+
+    // Returns what was there before.
+    static std::uint64_t add(std::atomic<std::uint64_t>& counter, std::uint64_t number) noexcept
+    {
+        const std::uint64_t before = counter.load(std::memory_order_relaxed);
+        counter.store(before + number, std::memory_order_relaxed);
+        return before;
+    }
 
     Tally* tally_ = nullptr;
     std::uint64_t started_ = 0;

@@ -146,16 +146,20 @@ std::string mean_get_text(const registry::Counters& counters)
 
 registry::Counters difference(const registry::Counters& now, const registry::Counters& before)
 {
+    // Two calls at the same moment may count as one, and set a counter back by it (core/meter.h).
+    const auto minus = [](auto later, auto earlier) {
+        return later > earlier ? later - earlier : decltype(later - earlier){0};
+    };
     registry::Counters step;
-    step.gets = now.gets - before.gets;
-    step.gets_with_reset = now.gets_with_reset - before.gets_with_reset;
-    step.resets = now.resets - before.resets;
-    step.pages = now.pages - before.pages;
-    step.samples = now.samples - before.samples;
-    step.kernel_ns = now.kernel_ns - before.kernel_ns;
-    step.user_ns = now.user_ns - before.user_ns;
-    step.errors = now.errors - before.errors;
-    step.over_reports = now.over_reports - before.over_reports;
+    step.gets = minus(now.gets, before.gets);
+    step.gets_with_reset = minus(now.gets_with_reset, before.gets_with_reset);
+    step.resets = minus(now.resets, before.resets);
+    step.pages = minus(now.pages, before.pages);
+    step.samples = minus(now.samples, before.samples);
+    step.kernel_ns = minus(now.kernel_ns, before.kernel_ns);
+    step.user_ns = minus(now.user_ns, before.user_ns);
+    step.errors = minus(now.errors, before.errors);
+    step.over_reports = minus(now.over_reports, before.over_reports);
     return step;
 }
 
