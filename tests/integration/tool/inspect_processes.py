@@ -320,7 +320,7 @@ class Record(Case):
 
     def test_a_command_is_recorded_with_what_it_starts(self):
         # Two shells between: the second makes itself independent, as Wine's processes do.
-        script = "setsid sh -c '%s --heap 4 --rounds 50 >&2; exit 0' & wait; exit 7" % OPTIONS.collector
+        script = "setsid sh -c '%s --heap 4 --rounds 80000 >&2; exit 0' & wait; exit 7" % OPTIONS.collector
         recorder = self.start("--", "sh", "-c", script)
         _, errors = recorder.communicate(timeout=60)
         self.assertEqual(recorder.returncode, 7, errors)
