@@ -7,8 +7,8 @@ REASONS = {
     "get, get+reset, reset of a region at most 1.05× the bare ioctl loop, at every share":
         "the library's code per call and per run is under 5 %; what is above it is noise of the machine",
     "a single-page get at most 120 ns over its bare ioctl":
-        "the registry's two locked additions cost 20 ns; the same binary varies by 30 ns between two starts, with where "
-        "it is loaded",
+        "656 instructions, straight after a system call that has pushed them out of the caches; the same binary varies "
+        "by 30 ns between two starts, with where it is loaded",
     "at 30,000 regions at most 40 ns more over the bare ioctl than at 1":
         "each region's counters are a cache line of their own in the registry, cold at random calls; with "
         "`WRITEWATCH_REGISTRY=0` it is 25 to 50 ns",
