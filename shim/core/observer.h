@@ -5,17 +5,18 @@
 #pragma once
 
 #include "shim/backend/backend.h"
+#include "shim/core/chunks.h"
 #include "shim/sys/page.h"
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace writewatch::core {
 
-// What the calls about one region did. Words that anybody may read at any time; they only grow.
+// What the calls about one region did. Words that anybody may read at any time (meter.h: how exact
+// they are).
 struct Tally {
     std::atomic<std::uint64_t> gets;
     std::atomic<std::uint64_t> gets_with_reset;
@@ -48,15 +49,14 @@ class TallyBoard {
     {
         if (record == 0)
             return nullptr;
-        // Chunk k begins at record first_chunk * (2^k - 1).
-        const auto chunk = static_cast<unsigned>(std::bit_width(record / first_chunk + 1)) - 1;
-        if (chunk >= chunks)
+        const ChunkPlace place = place_of(record, first_chunk);
+        if (place.chunk >= chunks)
             return nullptr;
-        std::byte* const memory = chunk_[chunk].load(std::memory_order_acquire);
+        std::byte* const memory = chunk(place.chunk);
         if (memory == nullptr)
             return nullptr;
-        const std::size_t index = record - first_chunk * ((std::uint32_t{1} << chunk) - 1);
-        return reinterpret_cast<Tally*>(memory + index * record_bytes + tally_offset);
+        return reinterpret_cast<Tally*>(memory + std::size_t{place.index} * record_bytes +
+                                        tally_offset);
     }
 
     void set_chunk(unsigned chunk, std::byte* memory) noexcept

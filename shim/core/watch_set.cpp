@@ -170,20 +170,6 @@ class RunOutput {
 
 } // namespace
 
-// The right to change the table: short, never held across a call to anything but sys, and with
-// signals blocked, since a thread suspended in here would leave readers spinning.
-class WatchSet::Writer {
-  public:
-    explicit Writer(sys::ForkPage& page) noexcept : page_(page) { page_.lock(); }
-    ~Writer() { page_.unlock(); }
-    Writer(const Writer&) = delete;
-    Writer& operator=(const Writer&) = delete;
-
-  private:
-    sys::SignalBlock signals_;
-    sys::ForkPage& page_;
-};
-
 Result<void> WatchSet::open() noexcept
 {
     auto ok = fork_page_.open();
@@ -207,7 +193,7 @@ void WatchSet::close() noexcept
 // populated at the fork reads as written in the child once its regions are tracked again.
 Result<void> WatchSet::recover_after_fork() noexcept
 {
-    const Writer writer(fork_page_);
+    const sys::ForkPageLock writer(fork_page_);
     if (!fork_page_.inherited())
         return {};                       // another thread of the child was faster
     (void)regions_.recover_after_fork(); // an emptied table answers ENOENT
@@ -274,7 +260,7 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
     // must find it gone by then.
     Region region{range, 0, request.mode};
     {
-        const Writer writer(fork_page_);
+        const sys::ForkPageLock writer(fork_page_);
         const auto overlap = regions_.next(range.start);
         if (on_overlap == OnOverlap::fail && overlap && overlap->range.overlaps(range))
             return fail(EEXIST, "watch: already watched", overlap->range.intersect(range));
@@ -292,7 +278,7 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
 
 Result<void> WatchSet::remove(PageRange range) noexcept
 {
-    const Writer writer(fork_page_);
+    const sys::ForkPageLock writer(fork_page_);
     if (auto ok = regions_.reserve(1); !ok)
         return ok;
     regions_.remove(range);
@@ -317,7 +303,7 @@ void WatchSet::forget(const Region& region, PageRange part) noexcept
 {
     if (!enter())
         return;
-    const Writer writer(fork_page_);
+    const sys::ForkPageLock writer(fork_page_);
     // Others may lie where it was cut off.
     auto now = regions_.next(part.start);
     while (now && now->id != region.id && now->range.overlaps(part))

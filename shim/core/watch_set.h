@@ -127,8 +127,6 @@ class WatchSet {
     backend::Backend& backend() noexcept { return backend_; }
 
   private:
-    class Writer;
-
     // A get or reset under way.
     struct Call {
         const Region& region;

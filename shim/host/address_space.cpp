@@ -37,18 +37,6 @@ std::uintptr_t granularity_floor(std::uintptr_t address)
 
 } // namespace
 
-class AddressSpace::Lock {
-  public:
-    explicit Lock(sys::ForkPage& page) noexcept : page_(page) { page_.lock(); }
-    ~Lock() { page_.unlock(); }
-    Lock(const Lock&) = delete;
-    Lock& operator=(const Lock&) = delete;
-
-  private:
-    sys::SignalBlock signals_;
-    sys::ForkPage& page_;
-};
-
 NTSTATUS AddressSpace::allocate(void*& base, SIZE_T& size, ULONG type, ULONG protect)
 {
     if (size == 0)
@@ -63,7 +51,7 @@ NTSTATUS AddressSpace::allocate(void*& base, SIZE_T& size, ULONG type, ULONG pro
          (MEM_PHYSICAL | MEM_LARGE_PAGES | MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER)) != 0)
         return status_not_supported;
 
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     if ((type & (MEM_RESET | MEM_RESET_UNDO)) != 0)
         return type == MEM_RESET ? discard(base, size) : status_not_supported;
     // MEM_COMMIT without a base reserves as well.
@@ -222,7 +210,7 @@ NTSTATUS AddressSpace::discard(void*& base, SIZE_T& size)
 
 NTSTATUS AddressSpace::free(void* base, SIZE_T size, ULONG type)
 {
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     if (type != MEM_RELEASE && type != MEM_DECOMMIT)
         return status_invalid_parameter;
     const std::uintptr_t address = to_address(base);
@@ -289,7 +277,7 @@ NTSTATUS AddressSpace::protect(void* base, SIZE_T size, ULONG protect, ULONG& ol
     if (!protection)
         return (protect & PAGE_GUARD) != 0 ? status_not_supported : status_invalid_page_protection;
 
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     Allocation* const allocation = find(range->start);
     if (allocation == nullptr || !allocation->range.contains(*range))
         return status_conflicting_addresses;
@@ -310,7 +298,7 @@ NTSTATUS AddressSpace::protect(void* base, SIZE_T size, ULONG protect, ULONG& ol
 void AddressSpace::query(const void* address, MEMORY_BASIC_INFORMATION& info)
 {
     const std::uintptr_t page = page_floor(to_address(address));
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     info = {};
     info.BaseAddress = to_pointer(page);
 

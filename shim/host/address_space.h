@@ -45,8 +45,6 @@ class AddressSpace {
 
     // Held with signals blocked: a thread that a collector suspends in here would block its next
     // allocation. In a fork page: a child must not inherit it locked.
-    class Lock;
-
     using Allocations = std::map<std::uintptr_t, Allocation>;
 
     NTSTATUS reserve(void*& base, SIZE_T& size, ULONG type, ULONG protect, int protection);

@@ -12,18 +12,6 @@ namespace writewatch::host {
 
 using namespace win32;
 
-class Handles::Lock {
-  public:
-    explicit Lock(sys::ForkPage& page) noexcept : page_(page) { page_.lock(); }
-    ~Lock() { page_.unlock(); }
-    Lock(const Lock&) = delete;
-    Lock& operator=(const Lock&) = delete;
-
-  private:
-    sys::SignalBlock signals_;
-    sys::ForkPage& page_;
-};
-
 bool ProcessHandle::is_current_process() const noexcept
 {
     return pid_ == sys::own_pid();
@@ -68,7 +56,7 @@ NTSTATUS Handles::open_process(DWORD access, DWORD pid, HANDLE& handle)
         return pagemap.error().code == ESRCH ? status_invalid_parameter
                                              : from_remote_errno(pagemap.error().code);
     auto made = std::make_shared<ProcessHandle>(static_cast<pid_t>(pid), access, std::move(*pidfd));
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     last_ += 4; // as Windows': multiples of 4; not used again, so that a stale one is found out
     open_.emplace(last_, std::move(made));
     handle = reinterpret_cast<HANDLE>(last_); // NOLINT(performance-no-int-to-ptr)
@@ -78,7 +66,7 @@ NTSTATUS Handles::open_process(DWORD access, DWORD pid, HANDLE& handle)
 NTSTATUS Handles::close(HANDLE handle)
 {
     std::shared_ptr<ProcessHandle> closed; // destroyed after the lock is released
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     const auto found = open_.find(reinterpret_cast<std::uintptr_t>(handle));
     if (found == open_.end())
         return status_invalid_handle;
@@ -89,7 +77,7 @@ NTSTATUS Handles::close(HANDLE handle)
 
 std::shared_ptr<ProcessHandle> Handles::find(HANDLE handle)
 {
-    const Lock lock(lock_);
+    const sys::ForkPageLock lock(lock_);
     const auto found = open_.find(reinterpret_cast<std::uintptr_t>(handle));
     return found == open_.end() ? nullptr : found->second;
 }

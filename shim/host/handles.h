@@ -51,8 +51,6 @@ class Handles {
     std::shared_ptr<ProcessHandle> find(HANDLE handle);
 
   private:
-    class Lock;
-
     sys::ForkPage lock_;
     std::map<std::uintptr_t, std::shared_ptr<ProcessHandle>> open_;
     std::uintptr_t last_ = 0;

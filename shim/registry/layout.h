@@ -14,10 +14,12 @@
 //
 // Concurrency: the owner writes, everybody else reads and never makes it wait. What belongs
 // together has a sequence: odd while the owner changes it, another value afterwards. Counters are
-// words of their own and only grow. Others write in one place, LatchRecord::cleared.
+// words of their own. Others write in one place, LatchRecord::cleared.
 //
 // A reader must trust nothing in here: reader.h.
 #pragma once
+
+#include "shim/core/chunks.h"
 
 #include <array>
 #include <cstddef>
@@ -173,18 +175,7 @@ static_assert(sizeof(LatchRecord) == 1280);
 static_assert(first_region_chunk * sizeof(RegionRecord) % segment_page == 0);
 static_assert(first_latch_chunk * sizeof(LatchRecord) % segment_page == 0);
 
-// Where a record is.
-struct Place {
-    unsigned chunk;
-    std::uint32_t index; // in the chunk
-};
-constexpr Place place_of(std::uint32_t number, std::uint32_t first_chunk)
-{
-    // Chunk k begins at number first_chunk * (2^k - 1).
-    const std::uint32_t multiple = number / first_chunk + 1;
-    const unsigned chunk = 31U - static_cast<unsigned>(__builtin_clz(multiple));
-    return {chunk, number - first_chunk * ((1U << chunk) - 1)};
-}
+using core::place_of;
 static_assert(place_of(0, 32).chunk == 0 && place_of(31, 32).index == 31);
 static_assert(place_of(32, 32).chunk == 1 && place_of(32, 32).index == 0);
 static_assert(place_of(95, 32).chunk == 1 && place_of(96, 32).chunk == 2);

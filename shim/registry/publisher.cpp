@@ -360,7 +360,7 @@ Result<void> Publisher::add_latch_chunk() noexcept
 
 RegionRecord* Publisher::region_record(core::RecordNumber number) const noexcept
 {
-    const Place place = place_of(number, first_region_chunk);
+    const auto place = place_of(number, first_region_chunk);
     if (number == 0 || place.chunk >= region_chunks)
         return nullptr;
     std::byte* const chunk = board_.chunk(place.chunk);
@@ -488,7 +488,7 @@ LatchRecord* Publisher::latch_record(std::uintptr_t address) const noexcept
     const std::uint32_t* const index = window_index(address);
     if (index == nullptr || *index == 0)
         return nullptr;
-    const Place place = place_of(*index - 1, first_latch_chunk);
+    const auto place = place_of(*index - 1, first_latch_chunk);
     return reinterpret_cast<LatchRecord*>(latch_chunks_[place.chunk]) + place.index;
 }
 

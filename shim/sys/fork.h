@@ -2,6 +2,7 @@
 #pragma once
 
 #include "shim/sys/result.h"
+#include "shim/sys/signals.h"
 
 #include <atomic>
 
@@ -26,7 +27,7 @@ class ForkPage {
     bool inherited() const noexcept { return page_->claimed.load(std::memory_order_acquire) == 0; }
     void claim() noexcept { page_->claimed.store(1, std::memory_order_release); }
 
-    // A short lock; take it under a SignalBlock.
+    // A short lock; take it under a SignalBlock, as ForkPageLock does.
     void lock() noexcept;
     void unlock() noexcept { page_->locked.store(0, std::memory_order_release); }
 
@@ -39,6 +40,20 @@ class ForkPage {
     };
     Page* page_ = nullptr;
     ForkPage* next_ = nullptr; // in the list of all open ones
+};
+
+// Holds a page's lock, with all asynchronous signals blocked as long: a thread suspended in here
+// would keep all others waiting.
+class ForkPageLock {
+  public:
+    explicit ForkPageLock(ForkPage& page) noexcept : page_(page) { page_.lock(); }
+    ~ForkPageLock() { page_.unlock(); }
+    ForkPageLock(const ForkPageLock&) = delete;
+    ForkPageLock& operator=(const ForkPageLock&) = delete;
+
+  private:
+    SignalBlock signals_;
+    ForkPage& page_;
 };
 
 // Lets other threads run; called while spinning on something that another thread holds shortly.

@@ -7,12 +7,10 @@
 #include "shim/backend/fake.h"
 #include "shim/core/watch_set.h"
 #include "shim/registry/publisher.h"
-#include "shim/registry/reader.h"
 #include "shim/registry/segment.h"
-#include "shim/sys/log.h"
 #include "shim/sys/process.h"
-#include "tests/support/catch.h"
 #include "tests/support/pages.h"
+#include "tests/support/registry.h"
 
 #include <algorithm>
 #include <array>
@@ -32,9 +30,7 @@ using namespace registry;
 
 std::optional<Missing> missing()
 {
-    if (const auto listing = list(); !listing)
-        return Missing{"shared-memory", describe(listing.error())};
-    return std::nullopt;
+    return missing_shared_memory();
 }
 
 namespace {

@@ -2,12 +2,10 @@
 //
 // The registry's writer and reader together, over the fake backend: what one process publishes is
 // what another reads.
+#include "tests/support/registry.h"
 #include "shim/backend/fake.h"
 #include "shim/core/watch_set.h"
 #include "shim/registry/publisher.h"
-#include "shim/registry/reader.h"
-#include "shim/sys/log.h"
-#include "tests/support/catch.h"
 #include "tests/support/pages.h"
 
 #include <algorithm>
@@ -22,9 +20,7 @@ using namespace registry;
 
 std::optional<Missing> missing()
 {
-    if (const auto listing = list(); !listing)
-        return Missing{"shared-memory", describe(listing.error())};
-    return std::nullopt;
+    return missing_shared_memory();
 }
 
 namespace {

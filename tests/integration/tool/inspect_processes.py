@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from subject import PAGE, Subject, run
+from subject import PAGE, Subject, leave_without_tracking, run
 
 OPTIONS = argparse.Namespace()
 
@@ -460,9 +460,7 @@ def main():
     parser.add_argument("--version", required=True, help="the project's version")
     parser.add_argument("tests", nargs="*", help="names of tests; default: all")
     parser.parse_args(namespace=OPTIONS)
-    if run(OPTIONS.command, "check").returncode != 0:
-        print("skipped: pagemap-scan: see `writewatch check`", file=sys.stderr)
-        return 1 if "pagemap-scan" in os.environ.get("WRITEWATCH_TEST_REQUIRE", "") else 77
+    leave_without_tracking(OPTIONS.command)
     unittest.main(argv=[sys.argv[0], *OPTIONS.tests], verbosity=2)
     return 0
 
