@@ -38,9 +38,9 @@ class SoftDirty : public Peer {
         char* const page = map_memory(page_size, PROT_READ | PROT_WRITE);
         write_page(page, 0, 1);
         void* found = nullptr;
-        const bool sets = get(page, page_size, &found, 1) == 1;
+        const bool sets = SoftDirty::get(page, page_size, &found, 1) == 1;
         clear();
-        const bool clears = get(page, page_size, &found, 1) == 0;
+        const bool clears = SoftDirty::get(page, page_size, &found, 1) == 0;
         unmap_memory(page, page_size);
         if (!sets || !clears) {
             close_files();

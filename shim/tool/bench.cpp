@@ -12,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "shim/tool/child.h"
 #include "shim/tool/programs.h"
 
 namespace writewatch::tool {
@@ -36,11 +37,7 @@ struct BenchOptions {
         words.emplace_back("--json");
     if (options.quiet)
         words.emplace_back("--quiet");
-    std::vector<char*> arguments;
-    for (std::string& word : words)
-        arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    execv(arguments[0], arguments.data());
+    execv(words[0].c_str(), pointers(words).data());
     throw std::runtime_error(words[0] + ": " + std::strerror(errno));
 }
 

@@ -57,16 +57,6 @@ std::vector<std::string> merged(const std::map<std::string, std::string>& change
     return result;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& strings)
-{
-    std::vector<char*> result;
-    result.reserve(strings.size() + 1);
-    for (std::string& string : strings)
-        result.push_back(string.data());
-    result.push_back(nullptr);
-    return result;
-}
-
 // False when the limit passed first.
 bool wait_for_end(pid_t child, std::chrono::seconds limit)
 {
@@ -92,14 +82,23 @@ bool wait_for_end(pid_t child, std::chrono::seconds limit)
 
 } // namespace
 
+std::vector<char*> pointers(const std::vector<std::string>& strings)
+{
+    std::vector<char*> result;
+    result.reserve(strings.size() + 1);
+    for (const std::string& string : strings)
+        result.push_back(const_cast<char*>(string.c_str()));
+    result.push_back(nullptr);
+    return result;
+}
+
 ChildResult run_child(const std::vector<std::string>& command,
                       const std::map<std::string, std::string>& environment,
                       std::chrono::seconds limit)
 {
     const File out = temporary_file();
     const File err = temporary_file();
-    std::vector<std::string> arguments = command;
-    std::vector<std::string> variables = merged(environment);
+    const std::vector<std::string> variables = merged(environment);
 
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -107,8 +106,8 @@ ChildResult run_child(const std::vector<std::string>& command,
     posix_spawn_file_actions_adddup2(&actions, fileno(out.get()), STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, fileno(err.get()), STDERR_FILENO);
     pid_t child = -1;
-    const int error = posix_spawnp(&child, arguments[0].c_str(), &actions, nullptr,
-                                   pointers(arguments).data(), pointers(variables).data());
+    const int error = posix_spawnp(&child, command[0].c_str(), &actions, nullptr,
+                                   pointers(command).data(), pointers(variables).data());
     posix_spawn_file_actions_destroy(&actions);
 
     ChildResult result;

@@ -25,6 +25,10 @@ ChildResult run_child(const std::vector<std::string>& command,
                       const std::map<std::string, std::string>& environment,
                       std::chrono::seconds limit);
 
+// What exec(3) and posix_spawn(3) take as arguments or environment: ends with a null pointer, valid
+// as long as `strings`. They do not write there, though their types allow it.
+std::vector<char*> pointers(const std::vector<std::string>& strings);
+
 // The last line that is not empty, without its end.
 std::string last_line(const std::string& text);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/tool/record.h"
 
+#include "shim/tool/child.h"
 #include "shim/tool/clock.h"
 #include "shim/tool/exit_status.h"
 #include "shim/tool/preload.h"
@@ -79,13 +80,8 @@ class Command {
             fmt::print(stderr, "writewatch: record: programs under Wine will not be seen: {}\n",
                        library.reason);
         }
-        std::vector<char*> arguments;
-        arguments.reserve(words.size() + 1);
-        for (const std::string& word : words)
-            arguments.push_back(const_cast<char*>(word.c_str())); // posix_spawnp does not write
-        arguments.push_back(nullptr);
-        if (const int error =
-                posix_spawnp(&child_, arguments[0], nullptr, nullptr, arguments.data(), environ);
+        if (const int error = posix_spawnp(&child_, words[0].c_str(), nullptr, nullptr,
+                                           pointers(words).data(), environ);
             error != 0) {
             child_ = -1;
             status_ = error == ENOENT ? exit_command_not_found : exit_cannot_execute;

@@ -2,6 +2,7 @@
 #include "shim/tool/run.h"
 
 #include "shim/backend/probe.h"
+#include "shim/tool/child.h"
 #include "shim/tool/exit_status.h"
 #include "shim/tool/preload.h"
 #include "shim/tool/usage.h"
@@ -107,14 +108,9 @@ bool can_append(const std::string& path)
 // Returns only when the command could not be executed.
 int execute(const std::vector<std::string>& command)
 {
-    std::vector<char*> arguments;
-    arguments.reserve(command.size() + 1);
-    for (const std::string& argument : command)
-        arguments.push_back(const_cast<char*>(argument.c_str())); // execvp(3) does not write
-    arguments.push_back(nullptr);
-    execvp(arguments[0], arguments.data());
+    execvp(command[0].c_str(), pointers(command).data());
     const int error = errno;
-    std::fprintf(stderr, "writewatch: run: cannot execute '%s': %s%s\n", arguments[0],
+    std::fprintf(stderr, "writewatch: run: cannot execute '%s': %s%s\n", command[0].c_str(),
                  std::strerror(error),
                  error == ENOENT && command[0].find('/') == std::string::npos ? " in PATH" : "");
     return error == ENOENT ? exit_command_not_found : exit_cannot_execute;

@@ -47,7 +47,7 @@ std::uint64_t number(const char* text)
 
 int ask_about(DWORD pid, void* base, SIZE_T size, DWORD access, ULONG flags, ULONG_PTR capacity)
 {
-    const HANDLE process = OpenProcess(access, FALSE, pid);
+    HANDLE process = OpenProcess(access, FALSE, pid);
     if (!process) {
         std::printf("no handle: error %lu\n", static_cast<unsigned long>(GetLastError()));
         return 2;

@@ -69,7 +69,7 @@ std::string small_recording()
     writer->sample(3'100'000, {8, false, 16, {{0, 16}}});
     writer->region_gone(4'000'000, 8);
     REQUIRE(writer->finish(9'000'000, {recorded::EndReason::stopped, 3, 90'000}));
-    const std::string bytes = file.bytes();
+    std::string bytes = file.bytes();
     CHECK(bytes.size() == writer->bytes());
     return bytes;
 }

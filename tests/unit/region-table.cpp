@@ -255,6 +255,7 @@ TEST_CASE("a reader beside a writer misses nothing and sees nothing torn", "[reg
     std::atomic<std::uint64_t> bad{0};
     std::atomic<std::uint64_t> reads{0};
     std::vector<std::thread> readers;
+    readers.reserve(2);
     for (int reader = 0; reader < 2; ++reader) {
         readers.emplace_back([&] {
             while (!stop) {

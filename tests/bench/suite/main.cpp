@@ -164,6 +164,7 @@ int main(int argc, char** argv)
         "--benchmark_repetitions=" + std::to_string(repetitions),
     };
     std::vector<char*> arguments;
+    arguments.reserve(words.size());
     for (std::string& word : words)
         arguments.push_back(word.data());
     int count = static_cast<int>(arguments.size());

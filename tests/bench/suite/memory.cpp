@@ -148,7 +148,7 @@ void run(benchmark::State& state, const std::string& name, Case what, const Sett
 
 void add_memory(Suite& suite)
 {
-    const Settings settings = suite.settings();
+    const Settings& settings = suite.settings();
     for (const std::string name : {"writewatch", "floor", "eager", "mprotect", "uffd-sync", "none"})
         for (const Named& each : cases) {
             // Minutes of faults for figures that are the eager peer's.

@@ -20,6 +20,7 @@ void start_and_end(std::vector<std::string> environment)
     char name[] = "/bin/true";
     char* arguments[] = {static_cast<char*>(name), nullptr};
     std::vector<char*> variables;
+    variables.reserve(environment.size() + 1);
     for (std::string& variable : environment)
         variables.push_back(variable.data());
     variables.push_back(nullptr);

@@ -211,8 +211,8 @@ int collect(const char* program, int seconds)
     for (std::size_t i = 0; i < heap_pages; ++i)
         wrong += std::memcmp(&truth[i * page_size], &shadow[i * page_size], page_size) != 0;
     std::printf("%llu collections copied %llu pages; %llu of %llu pages differ\n",
-                static_cast<unsigned long long>(collections + 1),
-                static_cast<unsigned long long>(copied), static_cast<unsigned long long>(wrong),
+                collections + 1ULL, static_cast<unsigned long long>(copied),
+                static_cast<unsigned long long>(wrong),
                 static_cast<unsigned long long>(heap_pages));
     pclose(output);
     return wrong == 0 && copied > heap_pages ? 0 : 1;

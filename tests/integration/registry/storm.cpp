@@ -196,6 +196,7 @@ int main(int argc, char** argv)
     std::size_t swept[2] = {};
     std::size_t calls[2] = {};
     std::vector<std::thread> threads;
+    threads.reserve(2);
     for (int reader = 0; reader < 2; ++reader) {
         threads.emplace_back([&, reader] {
             while (!done) {

@@ -65,7 +65,11 @@ int main()
             region.memory = static_cast<char*>(
                 VirtualAlloc(nullptr, region.pages * page,
                              MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE));
+            if (region.memory == nullptr)
+                return 1;
             std::printf("0x%zx\n", reinterpret_cast<std::size_t>(region.memory));
+        } else if (region.memory == nullptr) {
+            return 1; // "watch" comes first
         } else if (word == "write" || word == "read") {
             std::cin >> first >> count;
             for (std::size_t i = first; i < first + count; ++i) {
