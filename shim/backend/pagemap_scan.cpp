@@ -42,6 +42,29 @@ std::size_t count_filled(std::span<const Run> out) noexcept
     return static_cast<std::size_t>(empty - out.begin());
 }
 
+// Whether an answer can be true at all: whole pages of the range, ascending. Whoever expands a run
+// relies on it, down to the bounds of its own arrays.
+bool is_possible(std::span<const Run> runs, PageRange range) noexcept
+{
+    std::uintptr_t seen = range.start;
+    std::uintptr_t wrong = 0;
+    for (const Run& run : runs) {
+        wrong |= (run.start | run.end) & (page_size - 1);
+        wrong |= static_cast<std::uintptr_t>((run.start < seen) | (run.end <= run.start));
+        seen = run.end;
+    }
+    return wrong == 0 && seen <= range.end;
+}
+
+// A kernel that answers what cannot be. What a reset did is then unknown: it may be all.
+Result<ScanResult> disbelieve(PageRange range, bool reset, std::span<Run> out) noexcept
+{
+    if (!reset || out.empty())
+        return fail(EIO, "PAGEMAP_SCAN's answer cannot be true", range);
+    out[0] = {range.start, range.end, abi::page_is_written};
+    return ScanResult{1, range.end};
+}
+
 std::size_t count_pages(std::span<const Run> runs) noexcept
 {
     std::size_t pages = 0;
@@ -129,8 +152,8 @@ Result<std::uintptr_t> PageScanner::skip_clean(PageRange range, Mode mode) noexc
     const int found = device_.scan(argument);
     if (found == 0)
         return range.end;
-    if (found == 1 && first.start >= range.start && first.start < range.end)
-        return first.start;
+    if (found == 1 && range.contains(first.start))
+        return page_floor(first.start);
     return range.start; // the scan proper will say what is wrong
 }
 
@@ -169,6 +192,8 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         const int answer = device_.scan(argument);
         if (answer < 0) {
             const std::size_t consumed = request.reset ? count_filled(out) : 0;
+            if (!is_possible(out.first(consumed), {start, end}))
+                return disbelieve({start, end}, request.reset, out);
             if (consumed > 0)
                 return ScanResult{consumed, out[consumed - 1].end};
             if (answer == -EINTR)
@@ -177,8 +202,8 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         }
 
         const auto found = static_cast<std::size_t>(answer);
-        if (found > out.size())
-            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", {start, end});
+        if (found > out.size() || !is_possible(out.first(found), {start, end})) [[unlikely]]
+            return disbelieve({start, end}, request.reset, out);
         if (learns) {
             for (const Run& run : out.first(found)) {
                 if (run.end - run.start >= ArmedMap::unit_bytes)
@@ -192,12 +217,14 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
             (argument.max_pages != 0 && count_pages(out.first(found)) >= argument.max_pages);
         if (!cut)
             return ScanResult{found, end};
-        // Never back to what was just returned, whatever the kernel says: that would be a loop.
+        // Never back to what was just returned, whatever the kernel says: that would be a loop. Nor
+        // beyond the range, which would skip the rest of it.
         const std::uintptr_t seen = found > 0 ? out[found - 1].end : start;
-        const std::uintptr_t resume = std::max<std::uintptr_t>(argument.walk_end, seen);
+        const bool sane = argument.walk_end >= seen && argument.walk_end <= end;
+        const std::uintptr_t resume = sane ? argument.walk_end : seen;
         if (resume <= start)
             return fail(EIO, "PAGEMAP_SCAN made no progress", {start, end});
-        return ScanResult{found, std::min(resume, end)};
+        return ScanResult{found, resume};
     }
 }
 

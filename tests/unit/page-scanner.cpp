@@ -208,14 +208,14 @@ TEST_CASE("a huge region is never cut by a page limit", "[page-scanner]")
     CHECK(result->resume == base + 1024 * page_size);
 }
 
-TEST_CASE("walk_end beyond the range does not lead out of it", "[page-scanner]")
+TEST_CASE("a walk_end beyond the range leads neither out of it nor past the rest", "[page-scanner]")
 {
     Scanner scanner;
     const PageRange range = pages(base, 0, 64);
     scanner.kernel.script = {{1, {pages(base, 1)}, range.end + 7 * page_size}};
     const auto result = scanner.scan(range, false, 1);
     REQUIRE(result);
-    CHECK(result->resume == range.end);
+    CHECK(result->resume == base + 2 * page_size);
 }
 
 // A resume point before what was just returned would report pages twice, or forever.
@@ -231,13 +231,32 @@ TEST_CASE("a full vector with a walk_end that has not moved goes on behind the l
     CHECK(result->resume == base + 6 * page_size);
 }
 
-TEST_CASE("more regions than asked for are an error", "[page-scanner]")
+// What a reset did is then unknown, and the caller's arrays are only as long as the range.
+TEST_CASE("an answer that cannot be true is an error; of a reset it reports all", "[page-scanner]")
 {
+    const PageRange range = pages(base, 0, 64);
+    const Answer answer = GENERATE_COPY(
+        Answer{3, {pages(base, 1), pages(base, 5)}, base + 9 * page_size}, // more than asked for
+        Answer{1, {{base - page_size, base}}, range.end},                  // before the range
+        Answer{1, {{range.end, range.end + page_size}}, range.end},        // behind it
+        Answer{1, {{base, range.end + page_size}}, range.end},             // longer than it
+        Answer{1, {{base + page_size, base + page_size}}, range.end},      // empty
+        Answer{1, {{base + 3 * page_size, base + page_size}}, range.end},  // backwards
+        Answer{1, {{base + 8, base + page_size}}, range.end},              // no page
+        Answer{1, {{base, base + 8}}, range.end},
+        Answer{2, {pages(base, 5), pages(base, 1)}, range.end},    // descending
+        Answer{2, {pages(base, 1, 3), pages(base, 2)}, range.end}, // twice
+        Answer{-ENOMEM, {pages(base, 5), pages(base, 1)}, range.end});
     Scanner scanner;
-    scanner.kernel.script = {{3, {pages(base, 1), pages(base, 5)}, base + 9 * page_size}};
-    const auto result = scanner.scan(pages(base, 0, 64), false, 2);
-    REQUIRE_FALSE(result);
-    CHECK(result.error().code == EIO);
+    scanner.kernel.script = {answer, answer};
+    const auto read = scanner.scan(range, false, 2);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == (answer.value < 0 ? ENOMEM : EIO));
+    const auto reset = scanner.scan(range, true, 2);
+    REQUIRE(reset);
+    CHECK(reset->runs == 1);
+    CHECK(reset->resume == range.end);
+    CHECK(scanner.run(0) == range);
 }
 
 TEST_CASE("an interrupted scan is asked again, with a clean vector", "[page-scanner]")
