@@ -96,6 +96,10 @@ class Backend {
     // clears written state.
     virtual Result<void> protect(PageRange range, int protection) noexcept = 0;
 
+    // In a child process, before fork() returns: nothing that it or a call interrupted by the fork
+    // does from here on may reach the parent. Async-signal-safe.
+    virtual void disown_in_child() noexcept {}
+
     // In a child process after fork: gets rid of the parent's handles, opens own ones. The core
     // then tracks its regions again, unless the mechanism's state came along with the memory.
     virtual Result<void> reopen_after_fork() noexcept = 0;

@@ -353,6 +353,12 @@ Result<void> PagemapScan::protect(PageRange range, int protection) noexcept
     return sys::protect(range, protection);
 }
 
+void PagemapScan::disown_in_child() noexcept
+{
+    pagemap_.replace_in_child();
+    userfaultfd_.replace_in_child(pagemap_.descriptor());
+}
+
 Result<void> PagemapScan::reopen_after_fork() noexcept
 {
     auto userfaultfd = sys::Userfaultfd::open();

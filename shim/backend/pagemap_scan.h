@@ -102,6 +102,7 @@ class PagemapScan final : public Backend, private ScanDevice {
     Result<ScanResult> scan(const ScanRequest& request, std::span<Run> out) noexcept override;
     Result<void> reset(PageRange range, Mode mode) noexcept override;
     Result<void> protect(PageRange range, int protection) noexcept override;
+    void disown_in_child() noexcept override;
     Result<void> reopen_after_fork() noexcept override;
     bool survives_fork() const noexcept override { return false; }
 

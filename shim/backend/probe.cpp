@@ -129,6 +129,10 @@ std::string advice(std::string_view capability, int error)
         return "the kernel is built without CONFIG_USERFAULTFD, or a seccomp filter hides it";
     if (capability == "wp-async" && error == EINVAL)
         return "needs Linux 6.7, or 6.1 with kernel-patches/6.1";
+    if (error == EMFILE)
+        return "the process may open no more files (RLIMIT_NOFILE, ulimit -n)";
+    if (capability == "pagemap-scan" && error == EPERM)
+        return "forbidden: a seccomp filter";
     if (capability == "pagemap")
         return "needs /proc mounted and readable";
     if (capability == "pagemap-scan" && (error == ENOTTY || error == EINVAL))

@@ -172,7 +172,7 @@ class RunOutput {
 
 Result<void> WatchSet::open() noexcept
 {
-    auto ok = fork_page_.open();
+    auto ok = fork_page_.open(sys::ForkPage::Order::outer, {&in_child, this});
     if (ok)
         ok = regions_.open();
     if (ok)
@@ -271,6 +271,8 @@ Result<void> WatchSet::watch(const backend::TrackRequest& request, OnOverlap on_
         region.id = regions_.insert(range, request.mode, protection);
     }
     auto ok = backend_.track(request);
+    if (was_forked()) [[unlikely]]
+        return enter(); // tracks it with all others
     if (!ok)
         forget(region, range);
     return ok;
@@ -406,12 +408,18 @@ template<typename Output>
 [[gnu::always_inline]] inline Result<std::size_t>
 WatchSet::get_into(const Region& region, PageRange range, bool reset, Output output) noexcept
 {
-    if (auto ok = enter(); !ok)
-        return tl::unexpected(ok.error());
-    Call call{region, meter(region, reset)};
-    auto found = get_counted(call, range, reset, output);
-    call.meter.finish(found);
-    return found;
+    for (;;) {
+        if (auto ok = enter(); !ok)
+            return tl::unexpected(ok.error());
+        Call call{region, meter(region, reset)};
+        auto found = get_counted(call, range, reset, output);
+        call.meter.finish(found);
+        if (!was_forked()) [[likely]]
+            return found;
+        if (reset)
+            give_back(output, range); // some may have come from the latch
+        output.clear();
+    }
 }
 
 template<typename Output>
@@ -584,6 +592,8 @@ Result<void> WatchSet::reset(const Region& region, PageRange range) noexcept
         return ok;
     Tally* const tally = observer_ != nullptr ? observer_->tally(record_of(region.id)) : nullptr;
     auto done = reset_tracked(region, range, tally);
+    if (was_forked()) [[unlikely]]
+        return reset(region, range);
     if (tally != nullptr) {
         tally->resets.fetch_add(1, std::memory_order_relaxed);
         if (!done)

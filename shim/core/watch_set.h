@@ -119,9 +119,13 @@ class WatchSet {
     template<typename Visitor>
     Result<void> for_each_watched(PageRange range, Visitor visit) noexcept
     {
-        if (auto ok = enter(); !ok)
-            return ok;
-        return visit_watched(range, visit);
+        for (;;) {
+            if (auto ok = enter(); !ok)
+                return ok;
+            auto ok = visit_watched(range, visit);
+            if (!was_forked()) [[likely]]
+                return ok;
+        }
     }
 
     backend::Backend& backend() noexcept { return backend_; }
@@ -137,6 +141,11 @@ class WatchSet {
     using Window = std::array<std::uint64_t, 64>;
     static constexpr std::uintptr_t window_bytes = std::tuple_size_v<Window> * 64 * page_size;
 
+    static void in_child(void* self) noexcept
+    {
+        static_cast<WatchSet*>(self)->backend_.disown_in_child();
+    }
+
     Result<void> enter() noexcept
     {
         if (fork_page_.inherited()) [[unlikely]]
@@ -144,6 +153,10 @@ class WatchSet {
         return {};
     }
     Result<void> recover_after_fork() noexcept;
+
+    // A signal handler forked during a call, and this is the child in the rest of it. What the call
+    // found or met since is of a mixture of both processes: it is made again.
+    bool was_forked() const noexcept { return fork_page_.inherited(); }
 
     template<typename Visitor>
     Result<void> visit_watched(PageRange range, Visitor visit) const noexcept

@@ -149,7 +149,7 @@ class Publisher::RegionChange {
 
 Result<void> Publisher::open() noexcept
 {
-    if (auto ok = lock_.open(); !ok)
+    if (auto ok = lock_.open(sys::ForkPage::Order::outer, {&in_child, this}); !ok)
         return ok;
     // Resident as far as it is used.
     const auto memory = sys::map_anonymous(next_free_bytes, PROT_READ | PROT_WRITE);
@@ -207,6 +207,12 @@ void Publisher::end() noexcept
 {
     if (!lock_.inherited() && segment_ != nullptr)
         segment_->remove_name();
+}
+
+void Publisher::in_child(void* self) noexcept
+{
+    if (Segment* const segment = static_cast<Publisher*>(self)->segment_; segment != nullptr)
+        segment->fill_in_child();
 }
 
 // The parent's mappings are not there, and its numbers mean nothing.

@@ -86,6 +86,7 @@ class Publisher final : public core::Observer {
     class Lock;
     class RegionChange;
 
+    static void in_child(void* self) noexcept;
     void forget_parent() noexcept;
     Result<void> make_segment() noexcept;
     Result<void> add_region_chunk() noexcept;

@@ -2,6 +2,7 @@
 #include "shim/registry/segment.h"
 
 #include "shim/sys/clock.h"
+#include "shim/sys/memory.h"
 #include "shim/sys/process.h"
 #include "shim/sys/shared_memory.h"
 #include "shim/sys/signals.h"
@@ -12,6 +13,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <new>
+#include <span>
+#include <sys/mman.h>
 
 namespace writewatch::registry {
 
@@ -81,6 +84,14 @@ class Segment::Mappings {
         return static_cast<std::byte*>(regions_[count_++].get_address());
     }
 
+    void fill_in_child() noexcept
+    {
+        for (const interprocess::mapped_region& region : std::span(regions_).first(count_)) {
+            const auto start = reinterpret_cast<std::uintptr_t>(region.get_address());
+            (void)sys::map_anonymous_at({start, start + region.get_size()}, PROT_READ | PROT_WRITE);
+        }
+    }
+
   private:
     std::array<interprocess::mapped_region, 1 + region_chunks + latch_chunks> regions_;
     std::size_t count_ = 0;
@@ -141,6 +152,11 @@ Result<Segment::Chunk> Segment::extend(std::size_t bytes, sys::ForkPage& at_fork
         size_ += bytes;
         return chunk;
     });
+}
+
+void Segment::fill_in_child() noexcept
+{
+    mappings_->fill_in_child();
 }
 
 void Segment::remove_name() noexcept

@@ -49,6 +49,10 @@ class Segment {
 
     void remove_name() noexcept;
 
+    // In a child process, which did not get the mappings: fills their place. A call that a signal
+    // handler interrupted to fork counts there in both processes. Async-signal-safe.
+    void fill_in_child() noexcept;
+
   private:
     class Mappings; // Boost's, kept out of this header
 

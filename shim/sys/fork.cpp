@@ -23,7 +23,7 @@ class ForkPages {
         const SignalBlock block;
         take(lock_);
         if (!registered_) {
-            const int answer = pthread_atfork(&prepare, &after, &after);
+            const int answer = pthread_atfork(&prepare, &after, &after_in_child);
             if (answer != 0) {
                 release(lock_);
                 return fail(answer, "pthread_atfork");
@@ -88,13 +88,21 @@ class ForkPages {
         restore_signals(saved);
     }
 
+    static void after_in_child() noexcept
+    {
+        for (ForkPage* page = first_; page != nullptr; page = page->next_)
+            if (page->in_child_.action != nullptr)
+                page->in_child_.action(page->in_child_.of);
+        after();
+    }
+
     static inline std::atomic<std::uint32_t> lock_{0};
     static inline ForkPage* first_ = nullptr;
     static inline bool registered_ = false;
     static inline sigset_t saved_signals_{}; // of the thread between prepare and after
 };
 
-Result<void> ForkPage::open(Order order) noexcept
+Result<void> ForkPage::open(Order order, InChild in_child) noexcept
 {
     const auto memory = map_anonymous(page_size, PROT_READ | PROT_WRITE);
     if (!memory)
@@ -106,6 +114,7 @@ Result<void> ForkPage::open(Order order) noexcept
     page_ =
         new (reinterpret_cast<void*>(memory->start)) Page{}; // NOLINT(performance-no-int-to-ptr)
     claim();
+    in_child_ = in_child;
     return ForkPages::add(*this, order);
 }
 

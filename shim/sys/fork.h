@@ -8,6 +8,13 @@
 
 namespace writewatch::sys {
 
+// What fork() does in the child before it returns there, by the child's only thread and with
+// signals blocked. A raw clone and _Fork() do not. Must be async-signal-safe.
+struct InChild {
+    void (*action)(void* of) noexcept = nullptr;
+    void* of = nullptr;
+};
+
 // One page that every kind of fork zeroes in the child, raw clone included (MADV_WIPEONFORK, Linux
 // 4.14). Holds what must not be inherited: the mark "this process opened the handles", and a lock,
 // which another thread of the parent may have held at the fork.
@@ -20,7 +27,7 @@ class ForkPage {
     // those of equal order from the last opened to the first.
     enum class Order : bool { outer, innermost };
 
-    Result<void> open(Order order = Order::outer) noexcept;
+    Result<void> open(Order order = Order::outer, InChild in_child = {}) noexcept;
     void close() noexcept;
 
     // True in a child process until the next claim().
@@ -39,6 +46,7 @@ class ForkPage {
         std::atomic<std::uint32_t> locked;
     };
     Page* page_ = nullptr;
+    InChild in_child_;
     ForkPage* next_ = nullptr; // in the list of all open ones
 };
 

@@ -29,6 +29,14 @@ Result<Pagemap> Pagemap::open(pid_t pid) noexcept
     return Pagemap(UniqueFd(fd));
 }
 
+void Pagemap::replace_in_child() noexcept
+{
+    const auto own = open();
+    const UniqueFd none;
+    fd_.become(own ? own->fd_ : none, file_);
+    file_ = fd_.file();
+}
+
 Result<std::size_t> Pagemap::entries(PageRange range, std::span<std::uint64_t> out) const noexcept
 {
     const std::size_t bytes = std::min(range.pages(), out.size()) * sizeof(std::uint64_t);

@@ -26,6 +26,10 @@ class Pagemap {
     // Another's. ESRCH; EPERM or EACCES without the right to read it (ptrace(2), PTRACE_MODE_READ).
     static Result<Pagemap> open(pid_t pid) noexcept;
 
+    // In a child process: the same descriptor, of the child's own pagemap, or closed. A call that a
+    // signal handler interrupted to fork goes on in both processes with the number it has read.
+    void replace_in_child() noexcept;
+
     // PAGEMAP_SCAN as it is: the number of regions, or -errno. Async-signal-safe.
     int scan(abi::PmScanArg& argument) const noexcept;
 
@@ -33,9 +37,12 @@ class Pagemap {
     // were read: 0 when the process has ended.
     Result<std::size_t> entries(PageRange range, std::span<std::uint64_t> out) const noexcept;
 
+    const UniqueFd& descriptor() const noexcept { return fd_; }
+
   private:
-    explicit Pagemap(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
+    explicit Pagemap(UniqueFd fd) noexcept : fd_(std::move(fd)), file_(fd_.file()) {}
     UniqueFd fd_;
+    UniqueFd::File file_;
 };
 
 } // namespace writewatch::sys

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 namespace writewatch::sys {
@@ -24,6 +25,20 @@ class UniqueFd {
     int get() const noexcept { return fd_; }
     explicit operator bool() const noexcept { return fd_ >= 0; }
     void close() noexcept;
+
+    // The open file that the number stands for. Files have one each; of those without a name,
+    // a userfaultfd does (Linux 5.13).
+    struct File {
+        std::uint64_t device = 0;
+        std::uint64_t inode = 0;
+        friend bool operator==(const File&, const File&) = default;
+    };
+    File file() const noexcept;
+
+    // From here on the number stands for what `other` does, or for nothing if that cannot be. Not
+    // when it is no more for `file`: a program that closes all descriptors may have opened another
+    // there. Async-signal-safe.
+    void become(const UniqueFd& other, const File& file) noexcept;
 
   private:
     int fd_ = -1;

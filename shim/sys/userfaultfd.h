@@ -26,9 +26,14 @@ class Userfaultfd {
     // Arms every page of the range, populated or not: allocates page tables for the whole range.
     Result<void> write_protect(PageRange range) const noexcept;
 
+    // In a child process: the descriptor is the parent's. Leaves one of another kind in its place,
+    // at which every request fails.
+    void replace_in_child(const UniqueFd& by) noexcept { fd_.become(by, file_); }
+
   private:
-    explicit Userfaultfd(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
+    explicit Userfaultfd(UniqueFd fd) noexcept : fd_(std::move(fd)), file_(fd_.file()) {}
     UniqueFd fd_;
+    UniqueFd::File file_;
 };
 
 } // namespace writewatch::sys

@@ -3,11 +3,15 @@
 // fork, raw clone, vfork and posix_spawn with trackers in use.
 #include "tests/support/tracker.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <csignal>
+#include <dirent.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <thread>
 
 using namespace writewatch::test;
@@ -216,6 +220,123 @@ TEST_CASE("vfork and posix_spawn leave everything as it is", "[native][fork]")
     CHECK(p.tracker.get_and_reset(p.m) == Numbers{3});
 }
 
+// What a program that this one executes sees of its own descriptors, as `ls -l /proc/self/fd`.
+std::string descriptors_after_exec(int way)
+{
+    std::array<int, 2> channel{};
+    REQUIRE(pipe2(channel.data(), O_CLOEXEC) == 0);
+    char* const arguments[] = {const_cast<char*>("ls"), const_cast<char*>("-l"),
+                               const_cast<char*>("/proc/self/fd"), nullptr};
+    pid_t child = 0;
+    if (way == 0) {
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, channel[1], 1);
+        REQUIRE(posix_spawnp(&child, "ls", &actions, nullptr, arguments, environ) == 0);
+        posix_spawn_file_actions_destroy(&actions);
+    } else {
+        child = way == 1 ? fork() : vfork();
+        if (child == 0) {
+            if (dup2(channel[1], 1) != 1)
+                _exit(126);
+            execvp("ls", arguments);
+            _exit(127);
+        }
+    }
+    close(channel[1]);
+    std::string text;
+    std::array<char, 4096> piece;
+    for (ssize_t got = 0; (got = read(channel[0], piece.data(), piece.size())) > 0;)
+        text.append(piece.data(), static_cast<std::size_t>(got));
+    close(channel[0]);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    return text;
+}
+
+TEST_CASE("an executed program gets no descriptor of ours, and starts afresh", "[native][fork]")
+{
+    const Prepared p;
+    const int way = GENERATE(0, 1, 2); // posix_spawn, fork, vfork
+    CAPTURE(way);
+    const std::string seen = descriptors_after_exec(way);
+    CAPTURE(seen);
+    CHECK(seen.find("pipe:") != std::string::npos);
+    for (const char* const ours : {"userfaultfd", "pagemap", "writewatch."})
+        CHECK(seen.find(ours) == std::string::npos);
+    CHECK(p.tracker.get_and_reset(p.m) == Numbers{3});
+
+    // This very program, as a child: what it inherits must not be in its way.
+    CHECK(in_child([] {
+              execl("/proc/self/exe", "native-fork", "a child of a raw clone is as one of fork",
+                    "--reporter", "compact", "--out", "/dev/null", nullptr);
+              return 126;
+          }) == 0);
+}
+
+// Daemons close all descriptors that they do not know, and open their own.
+TEST_CASE("a descriptor that the program put in the place of ours is left alone in a child",
+          "[native][fork]")
+{
+    if (is_mprotect())
+        return; // has none
+    const int lowest = dup(0);
+    close(lowest);
+    const Prepared p;
+    std::array<int, 2> channel{};
+    REQUIRE(pipe2(channel.data(), O_CLOEXEC) == 0);
+    // userfaultfd and pagemap.
+    for (int fd = lowest; fd < lowest + 2; ++fd)
+        REQUIRE(dup2(channel[1], fd) == fd);
+    CHECK(in_child([&] {
+              for (int fd = lowest; fd < lowest + 2; ++fd) {
+                  if (write(fd, "x", 1) != 1)
+                      return 1;
+              }
+              return 0;
+          }) == 0);
+    close(channel[0]);
+    close(channel[1]);
+}
+
+TEST_CASE("trackers, regions and forks leave no descriptor behind", "[native][fork]")
+{
+    const auto open_now = [] {
+        std::size_t count = 0;
+        DIR* const directory = opendir("/proc/self/fd");
+        while (directory != nullptr && readdir(directory) != nullptr)
+            ++count;
+        closedir(directory);
+        return count;
+    };
+    const auto once = [&open_now]() -> int {
+        const Prepared p;
+        std::size_t inside = open_now();
+        const int in_child_of_it = in_child([&] {
+            // Inherited, then replaced by its own: as many.
+            if (check_child(p.tracker, p.m) != 0)
+                return 1;
+            return open_now() == inside ? 0 : 2;
+        });
+        for (int i = 0; i < 10; ++i) {
+            const Mapping m(4);
+            if (p.tracker.watch(m) != 0)
+                return 3;
+            m.write(1);
+            if (p.tracker.get_and_reset(m) != Numbers{1} ||
+                ww_unwatch(p.tracker, m.start(), m.bytes()) != 0)
+                return 4;
+        }
+        return open_now() == inside ? in_child_of_it : 5;
+    };
+    REQUIRE(once() == 0); // what is opened once per process
+    const std::size_t before = open_now();
+    for (int round = 0; round < 20; ++round)
+        REQUIRE(once() == 0);
+    CHECK(open_now() == before);
+}
+
 // Locks and tables must be whole in a child, whatever the other threads were doing; raw clone
 // knows nothing of pthread_atfork.
 TEST_CASE("forks while other threads watch, collect and log", "[native][fork]")
@@ -282,4 +403,78 @@ TEST_CASE("forks while other threads watch, collect and log", "[native][fork]")
         thread.join();
     CHECK(bad == 0);
     CHECK(p.tracker.get_and_reset(p.m) == Numbers{3});
+}
+
+// A signal handler may fork while its thread is inside a call, and both processes return into it.
+// The child's half must neither take the parent's pages nor return fewer than were written.
+TEST_CASE("a fork from inside a call: both sides finish it, neither takes the other's pages",
+          "[native][fork]")
+{
+    const bool by_reset = GENERATE(false, true);
+    CAPTURE(by_reset);
+    // mprotect splits a mapping for each of them.
+    const std::size_t pages = is_mprotect() ? 1024 : 8192;
+    static std::array<void*, 8192> found;
+    const Tracker tracker;
+    const Mapping m(pages);
+    REQUIRE(tracker.watch(m) == 0);
+
+    static volatile std::sig_atomic_t inside;
+    static volatile std::sig_atomic_t forked;
+    static volatile std::sig_atomic_t is_child;
+    static volatile std::sig_atomic_t child_status;
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+        if (inside == 0 || forked != 0)
+            return;
+        forked = 1;
+        const pid_t child = fork();
+        if (child == 0) {
+            is_child = 1;
+            return;
+        }
+        // The parent's call goes on when the child's has done what harm it can.
+        int status = -1;
+        (void)waitpid(child, &status, 0);
+        child_status = status;
+    };
+    struct sigaction before = {};
+    REQUIRE(sigaction(SIGALRM, &action, &before) == 0);
+
+    int forks = 0;
+    for (int round = 0; round < 120; ++round) {
+        for (std::size_t i = 0; i < pages; i += 2)
+            m.write(i);
+        forked = 0;
+        child_status = 0;
+        // At a moment of a call that takes some hundred microseconds.
+        const itimerval soon{{0, 0}, {0, 1 + round * 37 % 400}};
+        inside = 1;
+        setitimer(ITIMER_REAL, &soon, nullptr);
+        const itimerval never{};
+        const long got = by_reset ? ww_reset(tracker, m.start(), m.bytes())
+                                  : ww_collect(tracker, m.start(), m.bytes(), WW_RESET,
+                                               found.data(), found.size());
+        inside = 0;
+        if (is_child != 0) {
+            signal(SIGALRM, SIG_DFL);
+            alarm(20);
+            if (got < (by_reset ? 0 : static_cast<long>(pages / 2)))
+                _exit(1);
+            m.write(511);
+            const long now =
+                ww_collect(tracker, m.start(), m.bytes(), WW_RESET, found.data(), found.size());
+            _exit(std::find(found.begin(), found.begin() + std::max(now, 0L), m.at(511)) !=
+                          found.begin() + std::max(now, 0L)
+                      ? 0
+                      : 2);
+        }
+        setitimer(ITIMER_REAL, &never, nullptr);
+        forks += forked;
+        REQUIRE(child_status == 0);
+        REQUIRE(got == (by_reset ? 0 : static_cast<long>(pages / 2)));
+        REQUIRE(tracker.get(m).empty());
+    }
+    CHECK(forks > 10);
+    sigaction(SIGALRM, &before, nullptr);
 }
