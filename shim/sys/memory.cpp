@@ -56,9 +56,11 @@ Result<void> protect(PageRange range, int protection) noexcept
 
 Result<void> advise(PageRange range, int advice) noexcept
 {
-    if (::madvise(to_pointer(range.start), range.bytes(), advice) != 0)
-        return fail(errno, "madvise", range);
-    return {};
+    if (::madvise(to_pointer(range.start), range.bytes(), advice) == 0)
+        return {};
+    // EAGAIN is the kernel's word, in this call only, for a mapping that it could not split for want
+    // of memory or of mappings (mm/madvise.c); to try again would not help.
+    return fail(errno == EAGAIN ? ENOMEM : errno, "madvise", range);
 }
 
 bool is_mapped(PageRange page) noexcept
