@@ -87,8 +87,8 @@ class FdSink final : public spdlog::sinks::base_sink<LogLock> {
     sys::UniqueFd file_;
 };
 
-// Refuses what somebody else could have put there: links, other users' files, anything but a
-// regular file.
+// Refuses what somebody else could have put there: links of both kinds, other users' files,
+// anything but a regular file.
 std::pair<sys::UniqueFd, std::string> open_log_file(const std::string& path)
 {
     sys::UniqueFd file(
@@ -104,6 +104,9 @@ std::pair<sys::UniqueFd, std::string> open_log_file(const std::string& path)
         return {sys::UniqueFd(), "it is not a regular file"};
     if (status.st_uid != ::geteuid())
         return {sys::UniqueFd(), "it belongs to another user"};
+    // A link that somebody else made, in a directory open to all, to a file of this user's.
+    if (status.st_nlink != 1)
+        return {sys::UniqueFd(), "it has several names (hard links)"};
     return {std::move(file), std::string()};
 }
 

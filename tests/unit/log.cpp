@@ -150,6 +150,12 @@ TEST_CASE("a log file that somebody else may have put there is refused, and left
         reason = "it is a symbolic link";
         REQUIRE(symlink(target.c_str(), path.c_str()) == 0);
     }
+    SECTION("a hard link")
+    {
+        path = directory / "link";
+        reason = "it has several names (hard links)";
+        REQUIRE(link(target.c_str(), path.c_str()) == 0);
+    }
     SECTION("a FIFO that nobody reads")
     {
         path = directory / "fifo";

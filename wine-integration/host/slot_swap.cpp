@@ -55,6 +55,9 @@ Result<void> SlotSwap::apply() noexcept
         const Result<int> protection = sys::protection_of(page_of(entry.slot));
         if (!protection)
             return tl::unexpected(protection.error());
+        // Never writable and executable at once.
+        if ((*protection & PROT_EXEC) != 0)
+            return fail(EACCES, "a slot lies in executable memory", page_of(entry.slot));
         entry.protection = *protection;
     }
     if (Result<void> writable = make_writable(); !writable) {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <string_view>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 namespace {
@@ -50,7 +51,11 @@ void* open_host()
     if (dladdr(reinterpret_cast<void*>(&open_host), &self) == 0)
         return nullptr;
     const std::string_view path = self.dli_fname;
-    const std::size_t directory = path.rfind('/') + 1; // 0 without a slash
+    // A relative path was meant for the directory that ld.so ran in; by now it may be another one,
+    // with somebody else's library in it.
+    if (!path.starts_with('/'))
+        return nullptr;
+    const std::size_t directory = path.rfind('/') + 1;
     std::array<char, 4096> host_path;
     if (directory + host_library.size() >= host_path.size())
         return nullptr;
@@ -65,6 +70,11 @@ void* open_ntdll(const char* path, int flags)
     void* ntdll = next_dlopen()(path, flags);
     if (ntdll == nullptr)
         return nullptr;
+    // Whoever started a privileged program must not change how it works: nothing of ours is loaded.
+    if (getauxval(AT_SECURE) != 0) {
+        say("writewatch: wine: inert: the process is privileged (AT_SECURE)\n");
+        return ntdll;
+    }
     void* host = open_host();
     auto* activate =
         host != nullptr ? reinterpret_cast<Activate*>(dlsym(host, activate_symbol)) : nullptr;
@@ -72,7 +82,7 @@ void* open_ntdll(const char* path, int flags)
         activate(ntdll);
     else
         say("writewatch: wine: inert: libwritewatch-wine-host.so cannot be loaded from beside "
-            "libwritewatch-wine.so\n");
+            "libwritewatch-wine.so (which LD_PRELOAD must name by its full path)\n");
     return ntdll;
 }
 

@@ -13,11 +13,14 @@
 #include <fstream>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 namespace {
 
@@ -59,6 +62,39 @@ void forbid_userfaultfd()
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
         std::perror("seccomp");
         std::exit(2);
+    }
+}
+
+// What became of protections while ntdll.so was opened and taken over.
+struct Protections {
+    bool observed = false;
+    unsigned made_writable = 0;
+    std::set<std::uintptr_t> writable_now; // pages
+} protections;
+
+// A mapping that is writable and executable, or an empty line.
+std::string writable_and_executable()
+{
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        const std::size_t permissions = line.find(' ') + 1;
+        if (line[permissions + 1] == 'w' && line[permissions + 2] == 'x')
+            return line;
+    }
+    return {};
+}
+
+void observe(std::uintptr_t start, std::size_t size, int protection)
+{
+    CHECK((protection & (PROT_WRITE | PROT_EXEC)) != (PROT_WRITE | PROT_EXEC));
+    CHECK(writable_and_executable().empty());
+    for (std::uintptr_t at = start; at < start + size; at += page) {
+        if ((protection & PROT_WRITE) != 0) {
+            ++protections.made_writable;
+            protections.writable_now.insert(at);
+        } else {
+            protections.writable_now.erase(at);
+        }
     }
 }
 
@@ -110,6 +146,14 @@ void expect_inert(const Fake& fake)
 
 } // namespace
 
+extern "C" int mprotect(void* address, std::size_t size, int protection) noexcept
+{
+    const auto result = static_cast<int>(syscall(SYS_mprotect, address, size, protection));
+    if (protections.observed && result == 0)
+        observe(reinterpret_cast<std::uintptr_t>(address), size, protection);
+    return result;
+}
+
 int main(int argc, char** argv)
 {
     int argument = 1;
@@ -121,13 +165,19 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "usage: fake-loader [--without-userfaultfd] NTDLL.SO EXPECTATION\n");
         return 64;
     }
+    protections.observed = true;
     void* library = dlopen(argv[argument], RTLD_NOW);
+    protections.observed = false;
     if (library == nullptr) {
         std::fprintf(stderr, "%s\n", dlerror());
         return 2;
     }
     const Fake fake{library, static_cast<const std::uintptr_t*>(dlsym(library, "fake_table"))};
     const std::string_view expectation = argv[argument + 1];
+    // The table is read-only data (RELRO): it was opened to be changed, and nothing was left open.
+    CHECK((protections.made_writable > 0) == (expectation != "expect-inert"));
+    CHECK(protections.writable_now.empty());
+    CHECK(writable_and_executable().empty());
     if (expectation == "expect-inert")
         expect_inert(fake);
     else if (expectation == "expect-microsoft")

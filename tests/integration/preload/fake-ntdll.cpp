@@ -9,6 +9,7 @@
 //   FAKE_UNKNOWN_CONVENTION  NtGetWriteWatch answers as neither convention would
 //   FAKE_NOT_WINE            no __wine_main
 //   FAKE_NO_IMPORTS          does not call mmap or munmap
+//   FAKE_EXECUTABLE_TABLE    the table lies in executable memory
 #include <cstddef>
 #include <cstdint>
 #include <sys/mman.h>
@@ -153,6 +154,17 @@ EXPORT NTAPI Status NtClose(void*)
 
 #ifndef FAKE_NOT_WINE
 EXPORT void __wine_main() {} // NOLINT(bugprone-reserved-identifier)
+#endif
+
+#ifdef FAKE_EXECUTABLE_TABLE
+EXPORT const std::uintptr_t fake_table[];
+__attribute__((constructor)) void make_table_executable()
+{
+    auto* const page = reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(fake_table) &
+                                               ~std::uintptr_t{0xfff});
+    // Constructors run when ld.so has protected RELRO.
+    (void)mprotect(page, 0x1000, PROT_READ | PROT_EXEC);
+}
 #endif
 
 #ifndef FAKE_NO_TABLE
