@@ -101,7 +101,8 @@ std::string quoted(const std::string& text)
 bool can_append(const std::string& path)
 {
     const int file =
-        open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        open(path.c_str(),
+             O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     return file >= 0 && close(file) == 0;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The documentation says what the code has: variables, options, functions, kernel tests, links."""
+"""The documentation says what the code has: variables, options, functions, tests, links."""
 
 import argparse
 import pathlib
@@ -133,6 +133,34 @@ class Checker:
                 named.update(names)
         self.same("program", "tests/kernel", programs, "docs/kernel-interface.md", named)
 
+    def tests(self):
+        """Every test that SECURITY.md and docs/troubleshooting.md name as holding a claim is there, and
+        each case that they quote."""
+        sources = [p for p in (self.root / "tests").rglob("*") if p.suffix in {".cpp", ".build"}]
+        text = "".join(path.read_text(encoding="utf-8") for path in sources)
+        names = set(re.findall(r"'([a-z0-9-]+)'", text))  # in meson.build, some without a prefix
+        names.update(path.stem for path in sources)
+        cases = " ".join(re.findall(r'TEST_CASE\(\s*"([^"]*)"', text))
+        security = self.read("SECURITY.md")
+        claims = [row.rstrip("|").split(" | ")[-1] for row in re.findall(r"^\|.*\|$", security, re.M)]
+        claims += re.findall(r"\(([^()]*`[^()]*)\)", security.split("What we leave in the process")[1])
+        later = self.read("docs/troubleshooting.md").split("## Limits later")[1]
+        claims += [row.rstrip("|").split(" | ")[-1] for row in re.findall(r"^\|.*\|$", later, re.M)]
+        count = 0
+        for claim in claims:
+            for name in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)(?:-…)?`", claim):
+                count += 1
+                parts = name.split("-")
+                if not any("-".join(parts[i:]) in names for i in range(len(parts))):
+                    self.fail("no test is called %s" % name)
+            for case in re.findall(r'"([^"]*)"', claim):
+                count += 1
+                if case not in cases:
+                    self.fail('no test case is called "%s"' % case)
+        if count < 20:
+            self.fail("only %d tests found: are the patterns still right?" % count)
+        print("%d tests and cases hold what is claimed" % count)
+
     @staticmethod
     def anchors(text):
         """The anchors that a Markdown file's headings give."""
@@ -167,7 +195,7 @@ class Checker:
 
 
 def main():
-    checks = ["environment", "options", "functions", "kernel", "links"]
+    checks = ["environment", "options", "functions", "kernel", "tests", "links"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("check", choices=checks)
     parser.add_argument("--source", required=True, help="the project's root")

@@ -365,6 +365,14 @@ class Run(CommandTest):
         result = self.run_command("run", "--disable", "echo", preexec_fn=forbid_userfaultfd)
         self.assertEqual(result.stderr, "")
 
+    def test_log_file_that_would_make_it_wait(self):
+        with tempfile.TemporaryDirectory() as folder:
+            fifo = os.path.join(folder, "fifo")
+            os.mkfifo(fifo)
+            result = self.run_command("run", "--log-file", fifo, "true")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot append to '%s'" % fifo, result.stderr)
+
     def test_log_file_that_cannot_be_written(self):
         result = self.run_command("run", "--log-file", "no/such/folder", "true")
         self.assertEqual(result.returncode, 1)
