@@ -275,6 +275,8 @@ class Fuzz {
             return;
         note("ww_rearm", r);
         expect(ww_rearm(tracker_, at(r.first), bytes(r)), r.inside() ? 0 : -ENOMEM);
+        if (!r.inside()) // failed: reported until reset
+            for_each(r, [](long, Page& page) { page.latched = page.region != 0; });
     }
 
     void latch(const Range& r)
