@@ -110,7 +110,7 @@ class Writers {
   public:
     explicit Writers(const Options& options)
     {
-        if (is_mprotect()) { // the system's own writes to protected pages fail there (README)
+        if (is_mprotect()) { // the system's own writes to protected pages fail there (docs/deviations.md)
             ways_.resize(options.threads);
             return;
         }
