@@ -58,8 +58,8 @@ Result<void> advise(PageRange range, int advice) noexcept
 {
     if (::madvise(to_pointer(range.start), range.bytes(), advice) == 0)
         return {};
-    // EAGAIN is the kernel's word, in this call only, for a mapping that it could not split for want
-    // of memory or of mappings (mm/madvise.c); to try again would not help.
+    // EAGAIN is the kernel's word, in this call only, for a mapping that it could not split for
+    // want of memory or of mappings (mm/madvise.c); to try again would not help.
     return fail(errno == EAGAIN ? ENOMEM : errno, "madvise", range);
 }
 

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -227,6 +228,67 @@ TEST_CASE("a release that fails for want of mappings leaves the allocation as it
     }
     for (char* const base : three)
         CHECK((base == nullptr || VirtualFree(base, 0, MEM_RELEASE) == TRUE));
+}
+
+// In a child, since a soft limit that was lowered to nothing would be in Catch2's way, too.
+template<typename Body> int at_limit(__rlimit_resource resource, rlim_t limit, Body body)
+{
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        auto* const base =
+            static_cast<char*>(VirtualAlloc(nullptr, 16 * page, watched, PAGE_READWRITE));
+        rlimit now{};
+        if (base == nullptr || getrlimit(resource, &now) != 0)
+            _exit(1);
+        const rlimit lower{limit, now.rlim_max};
+        if (setrlimit(resource, &lower) != 0)
+            _exit(2);
+        base[page] = 1;
+        base[5 * page] = 1;
+        if (get(base, 16, WRITE_WATCH_FLAG_RESET) != Numbers{1, 5})
+            _exit(3);
+        if (const int wrong = body(); wrong != 0)
+            _exit(wrong);
+        if (setrlimit(resource, &now) != 0)
+            _exit(4);
+        base[7 * page] = 1;
+        auto* const more =
+            static_cast<char*>(VirtualAlloc(nullptr, 4 * page, watched, PAGE_READWRITE));
+        if (more == nullptr)
+            _exit(5);
+        more[page] = 1;
+        _exit(get(base, 16) == Numbers{7} && get(more, 4) == Numbers{1} ? 0 : 6);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+TEST_CASE("no more descriptors: nothing here needs one", "[native][win32]")
+{
+    CHECK(at_limit(RLIMIT_NOFILE, 0, [] {
+              auto* const base =
+                  static_cast<char*>(VirtualAlloc(nullptr, 4 * page, watched, PAGE_READWRITE));
+              if (base == nullptr)
+                  return 10;
+              base[2 * page] = 1;
+              DWORD old = 0;
+              if (!VirtualProtect(base, page, PAGE_READONLY, &old) || get(base, 4) != Numbers{2})
+                  return 11;
+              return VirtualFree(base, 0, MEM_RELEASE) ? 0 : 12;
+          }) == 0);
+}
+
+TEST_CASE("no more address space: out of memory, and what there is works on", "[native][win32]")
+{
+    CHECK(at_limit(RLIMIT_AS, 1 << 20, [] {
+              SetLastError(0);
+              if (VirtualAlloc(nullptr, 64 << 20, watched, PAGE_READWRITE) != nullptr)
+                  return 10;
+              return GetLastError() == ERROR_NOT_ENOUGH_MEMORY ? 0 : 11;
+          }) == 0);
 }
 
 TEST_CASE("the first 64 KiB are nobody's", "[native][win32]")
