@@ -32,7 +32,9 @@ std::string shared_memory_of_this_process()
     const std::string prefix = "writewatch." + std::to_string(getpid()) + ".";
     std::string found;
     DIR* const directory = opendir("/dev/shm");
-    while (const dirent* const entry = directory != nullptr ? readdir(directory) : nullptr) {
+    if (directory == nullptr)
+        return {};
+    while (const dirent* const entry = readdir(directory)) {
         if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0)
             found = std::string("/dev/shm/") + entry->d_name;
     }
@@ -42,7 +44,8 @@ std::string shared_memory_of_this_process()
 
 int report()
 {
-    const std::string log_file = getenv("WRITEWATCH_LOG_FILE");
+    const char* const name = getenv("WRITEWATCH_LOG_FILE");
+    const std::string log_file = name != nullptr ? name : "";
     ww_tracker* tracker = nullptr;
     if (ww_open(nullptr, &tracker) != 0)
         return 20;

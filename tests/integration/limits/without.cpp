@@ -152,8 +152,7 @@ int main(int argc, char** argv)
     int at = 1;
     const bool container = at < argc && std::strcmp(argv[at], "--container") == 0;
     at += container ? 1 : 0;
-    const scmp_filter_ctx filter =
-        seccomp_init(container ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
+    scmp_filter_ctx filter = seccomp_init(container ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
     if (filter == nullptr)
         fail("seccomp_init");
     if (container)

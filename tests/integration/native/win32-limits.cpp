@@ -281,6 +281,7 @@ TEST_CASE("no more descriptors: nothing here needs one", "[native][win32]")
           }) == 0);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // their runtimes need some
 TEST_CASE("no more address space: out of memory, and what there is works on", "[native][win32]")
 {
     CHECK(at_limit(RLIMIT_AS, 1 << 20, [] {
@@ -290,6 +291,7 @@ TEST_CASE("no more address space: out of memory, and what there is works on", "[
               return GetLastError() == ERROR_NOT_ENOUGH_MEMORY ? 0 : 11;
           }) == 0);
 }
+#endif
 
 TEST_CASE("the first 64 KiB are nobody's", "[native][win32]")
 {
