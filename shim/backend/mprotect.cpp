@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <new>
+#include <optional>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -137,6 +138,11 @@ template<typename Change> void change_states(PageRange range, Change change) noe
     }
 }
 
+// A page's state and its protection are changed one after the other, by a function that blocks
+// signals meanwhile ("whole"): a thread that is ended in between would leave a page that is clean
+// and can be written without notice, and seven that are suspended while they open a page would make
+// the eighth wait.
+//
 // The changes below leave pages alone that are not tracked (any more).
 State mark_written(State before)
 {
@@ -153,6 +159,23 @@ State mark_clean(State before)
 State mark_untracked(State before)
 {
     return before & opener_bits;
+}
+
+// Whether the page is written; with `reset`, also makes it clean. Of several threads that do so
+// one gets it.
+bool take(std::uintptr_t page, bool reset) noexcept
+{
+    if (!reset)
+        return is_written(load(page));
+    std::atomic<State>* const word = state_of(page);
+    State before = word == nullptr ? State{0} : word->load(std::memory_order_acquire);
+    while (is_written(before)) {
+        const State after = mark_clean(before);
+        if (after == before ||
+            word->compare_exchange_weak(before, after, std::memory_order_acq_rel))
+            return true;
+    }
+    return false;
 }
 
 // Enters this thread as an opener of the pages from range.start that are in the state; returns the
@@ -222,10 +245,23 @@ Result<void> apply(PageRange range) noexcept
     return {};
 }
 
+// Gives pages that were marked clean the protection for it.
+void protect_clean(PageRange range) noexcept
+{
+    if (apply(range))
+        return;
+    // No mapping to spare: what cannot be protected stays written, and is reported once more.
+    change_states(range, [](State before) {
+        return (before & PROT_WRITE) != 0 ? mark_written(before) : before;
+    });
+    (void)apply(range);
+}
+
 // Marks the pages as written and lets them be written. Without mappings to spare, a wider stretch
 // with equal protection joins its neighbours and needs fewer.
 bool note_write(std::uintptr_t page, State state) noexcept
 {
+    const sys::SignalBlock whole;
     constexpr std::uintptr_t widest = 2048 * page_size;
     const auto is_like = [like = state | written_bit](std::uintptr_t other) {
         return (load(other) | written_bit) == like;
@@ -313,6 +349,7 @@ Result<std::unique_ptr<Mprotect>> Mprotect::open() noexcept
 
 Result<void> Mprotect::track(const TrackRequest& request) noexcept
 {
+    const sys::SignalBlock whole;
     if (auto ok = states.reserve(request.range); !ok)
         return ok;
     State state = static_cast<State>(request.protection) & protection_bits;
@@ -341,6 +378,7 @@ Result<void> Mprotect::track(const TrackRequest& request) noexcept
 
 Result<void> Mprotect::untrack(PageRange range, Mode) noexcept
 {
+    const sys::SignalBlock whole;
     change_states(range, mark_written);
     if (!apply(range)) {
         // Part of it may not be mapped any more: page by page.
@@ -374,23 +412,25 @@ Result<std::uintptr_t> Mprotect::skip_clean(PageRange range, Mode) noexcept
 
 Result<ScanResult> Mprotect::scan(const ScanRequest& request, std::span<Run> out) noexcept
 {
+    std::optional<sys::SignalBlock> whole;
+    if (request.reset)
+        whole.emplace();
     const PageRange range = request.range;
     std::size_t left = request.max_pages == 0 ? range.pages() : request.max_pages;
     std::size_t found = 0;
     std::uintptr_t page = range.start;
     while (page < range.end && left > 0 && found < out.size()) {
-        if (!is_written(load(page))) {
+        if (!take(page, request.reset)) {
             page += page_size;
             continue;
         }
-        PageRange run{page, page};
-        for (; run.end < range.end && left > 0 && is_written(load(run.end)); --left)
+        PageRange run{page, page + page_size};
+        --left;
+        for (; run.end < range.end && left > 0 && take(run.end, request.reset); --left)
             run.end += page_size;
-        if (request.reset) {
-            // A write before the protection changes needs no note: its page is in this result.
-            if (auto ok = reset(run, request.mode); !ok)
-                return tl::unexpected(ok.error());
-        }
+        // A write before the protection changes needs no note: its page is in this result.
+        if (request.reset)
+            protect_clean(run);
         out[found++] = {run.start, run.end, 0};
         page = run.end;
     }
@@ -399,19 +439,15 @@ Result<ScanResult> Mprotect::scan(const ScanRequest& request, std::span<Run> out
 
 Result<void> Mprotect::reset(PageRange range, Mode) noexcept
 {
+    const sys::SignalBlock whole;
     change_states(range, mark_clean);
-    if (apply(range))
-        return {};
-    // No mapping to spare: what cannot be protected stays written, and is reported once more.
-    change_states(range, [](State before) {
-        return (before & PROT_WRITE) != 0 ? mark_written(before) : before;
-    });
-    (void)apply(range);
+    protect_clean(range);
     return {};
 }
 
 Result<void> Mprotect::protect(PageRange range, int protection) noexcept
 {
+    const sys::SignalBlock whole;
     const auto wanted = static_cast<State>(protection & protection_bits);
     change_states(range, [wanted](State before) {
         const State kept = is_written(before) ? written_bit | opener_bits : opener_bits;
