@@ -7,7 +7,6 @@
 #include "shim/sys/release.h"
 #include "shim/sys/signals.h"
 
-#include <atomic>
 #include <new>
 
 namespace writewatch::host {
@@ -46,13 +45,12 @@ Process* Process::start()
 
 Process& Process::instance()
 {
-    static std::atomic<Process*> started{nullptr};
-    if (Process* const process = started.load(std::memory_order_acquire); process != nullptr)
+    if (Process* const process = running(); process != nullptr)
         return *process;
     // A thread suspended while it starts would keep all others waiting.
     const sys::SignalBlock block;
     static Process* const process = start();
-    started.store(process, std::memory_order_release);
+    started_.store(process, std::memory_order_release);
     return *process;
 }
 

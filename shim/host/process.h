@@ -6,6 +6,7 @@
 #include "shim/host/handles.h"
 #include "shim/registry/publisher.h"
 
+#include <atomic>
 #include <memory>
 #include <string_view>
 
@@ -17,6 +18,8 @@ class Process {
   public:
     // Throws std::bad_alloc when it cannot be made; the next call tries again.
     static Process& instance();
+    // Null before the first use.
+    static Process* running() noexcept { return started_.load(std::memory_order_acquire); }
 
     core::WatchSet& watches() noexcept { return watches_; }
     AddressSpace& memory() noexcept { return memory_; }
@@ -26,6 +29,8 @@ class Process {
     Process(std::unique_ptr<backend::Backend> backend, std::string_view reason);
 
     static Process* start();
+
+    static inline std::atomic<Process*> started_{nullptr};
 
     std::unique_ptr<backend::Backend> backend_;
     registry::Publisher publisher_{registry::Host::native_win32};

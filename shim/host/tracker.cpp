@@ -176,23 +176,9 @@ void copy_text(std::span<char> to, std::string_view text) noexcept
     to[length] = '\0';
 }
 
-} // namespace
-
-WRITEWATCH_EXPORT unsigned ww_version(void)
+// Not inlined: it has an exception table, and what calls it must not (sys::uninterrupted).
+[[gnu::noinline]] int open_tracker(const ww_options* options, ww_tracker** tracker) noexcept
 {
-    return WW_VERSION_MAJOR << 16 | WW_VERSION_MINOR << 8 | WW_VERSION_PATCH;
-}
-
-WRITEWATCH_EXPORT const char* ww_version_string(void)
-{
-    return WRITEWATCH_VERSION;
-}
-
-WRITEWATCH_EXPORT int ww_open(const ww_options* options, ww_tracker** tracker)
-{
-    if (tracker == nullptr || (options != nullptr && options->size != sizeof(*options)))
-        return -EINVAL;
-    const sys::CancellationBlock no_cancellation;
     const char* const name = options != nullptr ? options->backend : nullptr;
     try {
         const backend::PagemapScanOptions scan_options{.check_registration = true,
@@ -216,13 +202,85 @@ WRITEWATCH_EXPORT int ww_open(const ww_options* options, ww_tracker** tracker)
     }
 }
 
+[[gnu::noinline]] int watch(ww_tracker* tracker, PageRange range, bool fresh) noexcept
+{
+    const bool by_kernel = !tracker->backend->survives_fork();
+    const auto request = choose_tracking(range, fresh, by_kernel);
+    if (!request)
+        return -request.error().code;
+    // With WW_FRESH nobody has looked at its protection; such memory is made to be written.
+    const int protection = request->protection != 0 ? request->protection : PROT_READ | PROT_WRITE;
+    const auto watched = tracker->watches.watch(*request, core::OnOverlap::fail,
+                                                static_cast<std::uint32_t>(protection));
+    if (!watched)
+        wwlog::debug("watch", "{}", describe(watched.error()));
+    return to_answer(watched);
+}
+
+[[gnu::noinline]] int rearm(ww_tracker* tracker, PageRange range) noexcept
+{
+    const auto mapping = sys::inspect_mapping(range);
+    auto answer = mapping ? tracker->watches.memory_replaced(range, mapping->protection)
+                          : writewatch::Result<void>(tl::unexpected(mapping.error()));
+    // Memory that may not be tracked any more: reported until a reset, whether written or not.
+    if (!answer) {
+        (void)tracker->watches.for_each_watched(
+            range, [&](PageRange part, const core::Region&) -> writewatch::Result<void> {
+                tracker->watches.give_back(part);
+                return {};
+            });
+    }
+    return to_answer(answer);
+}
+
+[[gnu::noinline]] long probe(ww_capability* capabilities, size_t capacity) noexcept
+{
+    try {
+        const backend::ProbeReport report = backend::probe_pagemap_scan();
+        for (std::size_t i = 0; i < std::min(capacity, report.capabilities.size()); ++i) {
+            const backend::Capability& from = report.capabilities[i];
+            ww_capability& to = capabilities[i];
+            to.supported = from.supported ? 1 : 0;
+            to.error = from.error;
+            copy_text(to.name, from.name);
+            copy_text(to.how, from.how);
+            copy_text(to.reason, from.reason);
+        }
+        return static_cast<long>(report.capabilities.size());
+    } catch (const std::bad_alloc&) {
+        return -ENOMEM;
+    }
+}
+
+} // namespace
+
+WRITEWATCH_EXPORT unsigned ww_version(void)
+{
+    return WW_VERSION_MAJOR << 16 | WW_VERSION_MINOR << 8 | WW_VERSION_PATCH;
+}
+
+WRITEWATCH_EXPORT const char* ww_version_string(void)
+{
+    return WRITEWATCH_VERSION;
+}
+
+WRITEWATCH_EXPORT int ww_open(const ww_options* options, ww_tracker** tracker)
+{
+    if (tracker == nullptr || (options != nullptr && options->size != sizeof(*options)))
+        return -EINVAL;
+    return sys::uninterrupted([&] { return open_tracker(options, tracker); });
+}
+
 WRITEWATCH_EXPORT void ww_close(ww_tracker* tracker)
 {
     if (tracker == nullptr)
         return;
-    (void)tracker->watches.unwatch({0, writewatch::address_space_end});
-    tracker->watches.close();
-    delete tracker;
+    sys::uninterrupted([&] {
+        (void)tracker->watches.unwatch({0, writewatch::address_space_end});
+        tracker->watches.close();
+        delete tracker;
+        return 0;
+    });
 }
 
 WRITEWATCH_EXPORT const char* ww_backend(const ww_tracker* tracker)
@@ -240,18 +298,7 @@ WRITEWATCH_EXPORT int ww_watch(ww_tracker* tracker, void* start, size_t bytes, u
     const PageRange range = to_range(start, bytes);
     if (tracker == nullptr || range.empty() || (flags & ~WW_FRESH) != 0)
         return -EINVAL;
-    const sys::CancellationBlock no_cancellation;
-    const bool by_kernel = !tracker->backend->survives_fork();
-    const auto request = choose_tracking(range, (flags & WW_FRESH) != 0, by_kernel);
-    if (!request)
-        return -request.error().code;
-    // With WW_FRESH nobody has looked at its protection; such memory is made to be written.
-    const int protection = request->protection != 0 ? request->protection : PROT_READ | PROT_WRITE;
-    const auto watched = tracker->watches.watch(*request, core::OnOverlap::fail,
-                                                static_cast<std::uint32_t>(protection));
-    if (!watched)
-        wwlog::debug("watch", "{}", describe(watched.error()));
-    return to_answer(watched);
+    return sys::uninterrupted([&] { return watch(tracker, range, (flags & WW_FRESH) != 0); });
 }
 
 WRITEWATCH_EXPORT int ww_unwatch(ww_tracker* tracker, void* start, size_t bytes)
@@ -259,7 +306,7 @@ WRITEWATCH_EXPORT int ww_unwatch(ww_tracker* tracker, void* start, size_t bytes)
     const PageRange range = to_range(start, bytes);
     if (tracker == nullptr || range.empty())
         return -EINVAL;
-    return to_answer(tracker->watches.unwatch(range));
+    return sys::uninterrupted([&] { return to_answer(tracker->watches.unwatch(range)); });
 }
 
 WRITEWATCH_EXPORT int ww_rearm(ww_tracker* tracker, void* start, size_t bytes)
@@ -267,19 +314,7 @@ WRITEWATCH_EXPORT int ww_rearm(ww_tracker* tracker, void* start, size_t bytes)
     const PageRange range = to_range(start, bytes);
     if (tracker == nullptr || range.empty())
         return -EINVAL;
-    const sys::CancellationBlock no_cancellation;
-    const auto mapping = sys::inspect_mapping(range);
-    auto answer = mapping ? tracker->watches.memory_replaced(range, mapping->protection)
-                          : writewatch::Result<void>(tl::unexpected(mapping.error()));
-    // Memory that may not be tracked any more: reported until a reset, whether written or not.
-    if (!answer) {
-        (void)tracker->watches.for_each_watched(
-            range, [&](PageRange part, const core::Region&) -> writewatch::Result<void> {
-                tracker->watches.give_back(part);
-                return {};
-            });
-    }
-    return to_answer(answer);
+    return sys::uninterrupted([&] { return rearm(tracker, range); });
 }
 
 WRITEWATCH_EXPORT int ww_latch(ww_tracker* tracker, void* start, size_t bytes)
@@ -320,20 +355,5 @@ WRITEWATCH_EXPORT long ww_capabilities(ww_capability* capabilities, size_t entry
 {
     if (entry_size != sizeof(*capabilities) || (capabilities == nullptr && capacity != 0))
         return -EINVAL;
-    const sys::CancellationBlock no_cancellation;
-    try {
-        const backend::ProbeReport report = backend::probe_pagemap_scan();
-        for (std::size_t i = 0; i < std::min(capacity, report.capabilities.size()); ++i) {
-            const backend::Capability& from = report.capabilities[i];
-            ww_capability& to = capabilities[i];
-            to.supported = from.supported ? 1 : 0;
-            to.error = from.error;
-            copy_text(to.name, from.name);
-            copy_text(to.how, from.how);
-            copy_text(to.reason, from.reason);
-        }
-        return static_cast<long>(report.capabilities.size());
-    } catch (const std::bad_alloc&) {
-        return -ENOMEM;
-    }
+    return sys::uninterrupted([&] { return probe(capabilities, capacity); });
 }

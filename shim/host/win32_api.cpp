@@ -2,6 +2,7 @@
 #include "shim/host/win32_api.h"
 
 #include "shim/host/process.h"
+#include "shim/sys/signals.h"
 #include "shim/win32/status.h"
 #include "shim/win32/write_watch.h"
 
@@ -24,9 +25,10 @@ bool succeeded(NTSTATUS status) noexcept
     return false;
 }
 
-// The address space's records are on the heap.
+// The address space's records are on the heap. A function of its own: it has an exception table,
+// and what calls it must not (sys::uninterrupted).
 template<typename Action>
-[[gnu::always_inline]] inline NTSTATUS without_exceptions(Action action) noexcept
+[[gnu::noinline]] NTSTATUS without_exceptions(const Action& action) noexcept
 {
     try {
         return action();
@@ -37,30 +39,48 @@ template<typename Action>
     }
 }
 
-bool is_current_process(HANDLE process) noexcept
+template<typename Action> NTSTATUS uninterrupted(const Action& action) noexcept
 {
-    return process == NtCurrentProcess();
+    return sys::uninterrupted([&] { return without_exceptions(action); });
+}
+
+// Null: out of memory.
+Process* this_process() noexcept
+{
+    if (Process::running() == nullptr) [[unlikely]] {
+        (void)uninterrupted([] {
+            Process::instance();
+            return status_success;
+        });
+    }
+    return Process::running();
 }
 
 // `action` gets the watch set of this process, or another process.
 template<typename May, typename Action>
 NTSTATUS about_process(HANDLE process, May may, Action action) noexcept
 {
-    return without_exceptions([&] {
-        if (is_current_process(process))
-            return action(Process::instance().watches());
-        const auto target = Process::instance().handles().find(process);
-        if (!target)
-            return status_invalid_handle;
-        if (!may(target->access()))
-            return status_access_denied;
-        if (target->is_current_process())
-            return action(Process::instance().watches());
-        std::shared_ptr<registry::RemoteProcess> remote;
-        if (const NTSTATUS status = target->remote(remote); status != status_success)
+    if (process != NtCurrentProcess()) {
+        bool is_own = false;
+        const NTSTATUS status = uninterrupted([&] {
+            const auto target = Process::instance().handles().find(process);
+            if (!target)
+                return status_invalid_handle;
+            if (!may(target->access()))
+                return status_access_denied;
+            is_own = target->is_current_process();
+            if (is_own)
+                return status_success;
+            std::shared_ptr<registry::RemoteProcess> remote;
+            if (const NTSTATUS attached = target->remote(remote); attached != status_success)
+                return attached;
+            return action(*remote);
+        });
+        if (!is_own)
             return status;
-        return action(*remote);
-    });
+    }
+    Process* const own = this_process();
+    return own != nullptr ? action(own->watches()) : status_no_memory;
 }
 
 } // namespace
@@ -99,14 +119,14 @@ UINT reset_write_watch(void* base, SIZE_T size) noexcept
 
 void* virtual_alloc(void* base, SIZE_T size, DWORD type, DWORD protect) noexcept
 {
-    const NTSTATUS status = without_exceptions(
+    const NTSTATUS status = uninterrupted(
         [&] { return Process::instance().memory().allocate(base, size, type, protect); });
     return succeeded(status) ? base : nullptr;
 }
 
 BOOL virtual_free(void* base, SIZE_T size, DWORD type) noexcept
 {
-    const NTSTATUS status = without_exceptions([&] {
+    const NTSTATUS status = uninterrupted([&] {
         // kernel32's own check, before the system call
         if ((type & MEM_RELEASE) != 0 && size != 0)
             return status_invalid_parameter;
@@ -117,7 +137,7 @@ BOOL virtual_free(void* base, SIZE_T size, DWORD type) noexcept
 
 BOOL virtual_protect(void* base, SIZE_T size, DWORD protect, DWORD* old_protect) noexcept
 {
-    const NTSTATUS status = without_exceptions([&]() -> NTSTATUS {
+    const NTSTATUS status = uninterrupted([&]() -> NTSTATUS {
         if (old_protect == nullptr)
             return status_access_violation;
         ULONG before = *old_protect;
@@ -131,7 +151,7 @@ BOOL virtual_protect(void* base, SIZE_T size, DWORD protect, DWORD* old_protect)
 
 SIZE_T virtual_query(const void* address, MEMORY_BASIC_INFORMATION* info, SIZE_T length) noexcept
 {
-    const NTSTATUS status = without_exceptions([&]() -> NTSTATUS {
+    const NTSTATUS status = uninterrupted([&]() -> NTSTATUS {
         if (reinterpret_cast<std::uintptr_t>(address) >= address_space_end)
             return status_invalid_parameter;
         if (length < sizeof(*info))
@@ -149,7 +169,7 @@ SIZE_T virtual_query(const void* address, MEMORY_BASIC_INFORMATION* info, SIZE_T
 HANDLE open_process(DWORD access, DWORD pid) noexcept
 {
     HANDLE handle = nullptr;
-    const NTSTATUS status = without_exceptions(
+    const NTSTATUS status = uninterrupted(
         [&] { return Process::instance().handles().open_process(access, pid, handle); });
     return succeeded(status) ? handle : nullptr;
 }
@@ -157,7 +177,7 @@ HANDLE open_process(DWORD access, DWORD pid) noexcept
 BOOL close_handle(HANDLE handle) noexcept
 {
     const NTSTATUS status =
-        without_exceptions([&] { return Process::instance().handles().close(handle); });
+        uninterrupted([&] { return Process::instance().handles().close(handle); });
     return succeeded(status) ? TRUE : FALSE;
 }
 

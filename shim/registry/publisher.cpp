@@ -547,7 +547,7 @@ void Publisher::prepare_latch(PageRange range) noexcept
 
 void Publisher::begin_latch_change() noexcept
 {
-    sigset_t saved;
+    sys::SavedSignals saved;
     sys::block_asynchronous_signals(saved);
     lock_.lock();
     signals_of_latch_change_ = saved;
@@ -559,7 +559,7 @@ void Publisher::end_latch_change() noexcept
 {
     if (Header* const header = header_.load(std::memory_order_relaxed); header != nullptr)
         advance(header->latch_sequence);
-    const sigset_t saved = signals_of_latch_change_;
+    const sys::SavedSignals saved = signals_of_latch_change_;
     lock_.unlock();
     sys::restore_signals(saved);
 }

@@ -18,11 +18,11 @@
 #include "shim/registry/segment.h"
 #include "shim/sys/fork.h"
 #include "shim/sys/result.h"
+#include "shim/sys/signals.h"
 #include "shim/sys/slice_directory.h"
 
 #include <array>
 #include <atomic>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -129,7 +129,7 @@ class Publisher final : public core::Observer {
     std::uint32_t latch_used_ = 0;
     std::uint32_t latch_capacity_ = 0;
     sys::SliceDirectory windows_{page_size}; // window -> number of its record + 1
-    sigset_t signals_of_latch_change_{};
+    sys::SavedSignals signals_of_latch_change_{};
 };
 
 } // namespace writewatch::registry

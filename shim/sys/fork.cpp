@@ -70,7 +70,7 @@ class ForkPages {
   private:
     static void prepare() noexcept
     {
-        sigset_t saved;
+        SavedSignals saved;
         block_asynchronous_signals(saved);
         take(lock_);
         saved_signals_ = saved;
@@ -83,7 +83,7 @@ class ForkPages {
     {
         for (ForkPage* page = first_; page != nullptr; page = page->next_)
             page->unlock();
-        const sigset_t saved = saved_signals_;
+        const SavedSignals saved = saved_signals_;
         release(lock_);
         restore_signals(saved);
     }
@@ -99,7 +99,7 @@ class ForkPages {
     static inline std::atomic<std::uint32_t> lock_{0};
     static inline ForkPage* first_ = nullptr;
     static inline bool registered_ = false;
-    static inline sigset_t saved_signals_{}; // of the thread between prepare and after
+    static inline SavedSignals saved_signals_{}; // of the thread between prepare and after
 };
 
 Result<void> ForkPage::open(Order order, InChild in_child) noexcept

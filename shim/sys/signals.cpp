@@ -6,34 +6,26 @@
 
 namespace writewatch::sys {
 
-void block_asynchronous_signals(sigset_t& saved) noexcept
-{
-    sigset_t blocked;
-    sigfillset(&blocked);
-    for (const int synchronous : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
-        sigdelset(&blocked, synchronous);
-    pthread_sigmask(SIG_BLOCK, &blocked, &saved);
-}
-
-void restore_signals(const sigset_t& saved) noexcept
-{
-    pthread_sigmask(SIG_SETMASK, &saved, nullptr);
-}
-
 // It throws nothing, which its declaration does not say: called as it stands, it would give these
 // functions exception tables, and a thread that is ended in here (Wine's TerminateThread) would end
 // the process.
 using SetCancelState = int (*)(int, int*) noexcept;
 static const auto set_cancel_state = reinterpret_cast<SetCancelState>(&pthread_setcancelstate);
 
-CancellationBlock::CancellationBlock() noexcept
+void block_asynchronous_signals(SavedSignals& saved) noexcept
 {
-    set_cancel_state(PTHREAD_CANCEL_DISABLE, &saved_);
+    set_cancel_state(PTHREAD_CANCEL_DISABLE, &saved.cancellation);
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int synchronous : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
+        sigdelset(&blocked, synchronous);
+    pthread_sigmask(SIG_BLOCK, &blocked, &saved.mask);
 }
 
-CancellationBlock::~CancellationBlock()
+void restore_signals(const SavedSignals& saved) noexcept
 {
-    set_cancel_state(saved_, nullptr);
+    pthread_sigmask(SIG_SETMASK, &saved.mask, nullptr);
+    set_cancel_state(saved.cancellation, nullptr);
 }
 
 Result<struct sigaction> install_handler(int signal, SignalHandler handler) noexcept

@@ -143,22 +143,8 @@ NTSTATUS from_remote_errno(int error) noexcept
     }
 }
 
-namespace {
-
-// RemoteProcess has functions with exception tables, which a thread must not be ended in (Wine's
-// TerminateThread): signals are blocked before the first and until after the last instruction. Not
-// by a guard object: its destructor would give the caller such a table.
-template<typename Call> auto uninterrupted(Call call) noexcept
-{
-    sigset_t saved;
-    sys::block_asynchronous_signals(saved);
-    const auto result = call();
-    sys::restore_signals(saved);
-    return result;
-}
-
-} // namespace
-
+// RemoteProcess has functions with exception tables: it is called uninterrupted.
+//
 // Through an array of our own: the caller's is written when nothing is held any more.
 NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* base, SIZE_T size,
                          void** addresses, ULONG_PTR* count, ULONG* granularity) noexcept
@@ -179,7 +165,7 @@ NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* ba
     std::size_t done = 0;
     for (PageRange rest = *range; !rest.empty() && done < entries;) {
         const std::size_t wanted = std::min(piece.size(), entries - done);
-        const auto found = uninterrupted([&] {
+        const auto found = sys::uninterrupted([&] {
             return process.get(rest, (flags & WRITE_WATCH_FLAG_RESET) != 0,
                                std::span<std::uintptr_t>(piece).first(wanted));
         });
@@ -188,7 +174,7 @@ NTSTATUS get_write_watch(registry::RemoteProcess& process, ULONG flags, void* ba
             for (std::size_t i = 0; (flags & WRITE_WATCH_FLAG_RESET) != 0 && i < done; ++i) {
                 const auto page = reinterpret_cast<std::uintptr_t>(
                     read_from_program(static_cast<void* const*>(addresses + i)));
-                uninterrupted([&] {
+                sys::uninterrupted([&] {
                     process.give_back(page);
                     return true;
                 });
@@ -212,7 +198,7 @@ NTSTATUS reset_write_watch(registry::RemoteProcess& process, void* base, SIZE_T 
     const auto range = pages_of(base, size);
     if (!range)
         return status_invalid_parameter;
-    if (const auto done = uninterrupted([&] { return process.reset(*range); }); !done)
+    if (const auto done = sys::uninterrupted([&] { return process.reset(*range); }); !done)
         return from_remote_errno(done.error().code);
     return status_success;
 }

@@ -7,10 +7,10 @@
 // thread. Nothing here calls back into Wine, and the core's lock is taken by no one who waits for
 // Wine's.
 #include "shim/sys/log.h"
+#include "shim/sys/signals.h"
 #include "shim/win32/program_memory.h"
 #include "wine-integration/host/hooks.h"
 #include "wine-integration/host/state.h"
-#include "wine-integration/host/uninterrupted.h"
 
 #include <cerrno>
 #include <sys/mman.h>
@@ -69,7 +69,7 @@ void* hook_mmap(void* address, std::size_t length, int protection, int flags, in
     }
     const PageRange range = win32::touched_pages(result, length);
     if (is_watched(range)) [[unlikely]]
-        (void)uninterrupted([&] {
+        (void)sys::uninterrupted([&] {
             return allocation_continues(protection, flags) ? track_again(range, protection)
                                                            : forget(range);
         });
@@ -81,7 +81,7 @@ int hook_munmap(void* address, std::size_t length)
     const int result = host->wine.munmap(address, length);
     const PageRange range = win32::touched_pages(address, length);
     if (result == 0 && is_watched(range)) [[unlikely]]
-        (void)uninterrupted([&] { return forget(range); });
+        (void)sys::uninterrupted([&] { return forget(range); });
     return result;
 }
 

@@ -10,11 +10,11 @@
 // so that a late release cannot hit the next owner of the addresses. docs/wine.md argues it case by
 // case.
 #include "shim/sys/log.h"
+#include "shim/sys/signals.h"
 #include "shim/win32/program_memory.h"
 #include "shim/win32/status.h"
 #include "wine-integration/host/hooks.h"
 #include "wine-integration/host/state.h"
-#include "wine-integration/host/uninterrupted.h"
 
 namespace writewatch::wine {
 
@@ -81,13 +81,13 @@ NTSTATUS allocate(void** base, SIZE_T* size, ULONG type, ULONG protect, Call cal
 
     const PageRange range = win32::touched_pages(local_base, local_size);
     if (watched) {
-        if (!uninterrupted([&] { return watch(range, protect); })) {
+        if (!sys::uninterrupted([&] { return watch(range, protect); })) {
             take_back(local_base, local_size, type);
             return win32::status_no_memory;
         }
     } else if (is_watched(range)) {
         // Left from memory that was released behind the table (mapping_hooks.cpp).
-        (void)uninterrupted([&] { return host->watches.forget(range); });
+        (void)sys::uninterrupted([&] { return host->watches.forget(range); });
     }
     win32::write_to_program(base, local_base);
     win32::write_to_program(size, local_size);
@@ -136,7 +136,7 @@ NTSTATUS hook_free_virtual_memory(HANDLE process, void** base, SIZE_T* size, ULO
     // A decommit was seen at mmap. A release may have been as well (munmap), or left the addresses
     // in Wine's reserved area, or as a placeholder.
     if ((type & MEM_RELEASE) != 0)
-        uninterrupted([&] {
+        sys::uninterrupted([&] {
             host->watches.forget(*region, win32::touched_pages(local_base, local_size));
             return true;
         });
@@ -172,7 +172,7 @@ NTSTATUS hook_protect_virtual_memory(HANDLE process, void** base, SIZE_T* size, 
     // After the change, since a change that Wine refuses must latch nothing, and mprotect keeps
     // what is written. A decommit by another thread in between is one that did not wait for this
     // call.
-    uninterrupted([&] {
+    sys::uninterrupted([&] {
         latch(win32::touched_pages(local_base, local_size));
         return true;
     });

@@ -5,10 +5,10 @@
 #include "wine-integration/host/other_process.h"
 
 #include "shim/registry/reader.h"
+#include "shim/sys/signals.h"
 #include "shim/win32/status.h"
 #include "shim/win32/write_watch.h"
 #include "wine-integration/host/state.h"
-#include "wine-integration/host/uninterrupted.h"
 
 #include <array>
 #include <atomic>
@@ -144,7 +144,7 @@ Result<registry::RemoteProcess*> attach(std::uint32_t windows_pid) noexcept
 
 Target find_target(HANDLE process) noexcept
 {
-    return uninterrupted([&] { return find(process); });
+    return sys::uninterrupted([&] { return find(process); });
 }
 
 } // namespace writewatch::wine
