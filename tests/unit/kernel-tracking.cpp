@@ -30,20 +30,23 @@ constexpr std::size_t page_count = 16;
 // A mapping between inaccessible pages, so that it does not merge with a neighbour.
 class Memory {
   public:
-    explicit Memory(int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1)
+    explicit Memory(int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1,
+                    std::size_t count = page_count)
+        : count_(count)
     {
-        whole_ = mmap(nullptr, (page_count + 2) * page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+        whole_ =
+            mmap(nullptr, (count_ + 2) * page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         REQUIRE(whole_ != MAP_FAILED);
         base_ = reinterpret_cast<std::uintptr_t>(whole_) + page_size;
-        REQUIRE(mmap(pointer(0), page_count * page_size, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
-                     fd, 0) != MAP_FAILED);
+        REQUIRE(mmap(pointer(0), count_ * page_size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+                     0) != MAP_FAILED);
     }
-    ~Memory() { munmap(whole_, (page_count + 2) * page_size); }
+    ~Memory() { munmap(whole_, (count_ + 2) * page_size); }
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
 
-    PageRange range() const { return pages(base_, 0, page_count); }
+    std::size_t count() const { return count_; }
+    PageRange range() const { return pages(base_, 0, count_); }
     void* pointer(std::size_t page) const
     {
         return reinterpret_cast<void*>(base_ +
@@ -53,6 +56,7 @@ class Memory {
     char read(std::size_t page) const { return *static_cast<volatile char*>(pointer(page)); }
 
   private:
+    std::size_t count_;
     void* whole_ = nullptr;
     std::uintptr_t base_ = 0;
 };
@@ -78,6 +82,14 @@ std::vector<long> written(Backend& backend, PageRange range, Mode mode, bool res
             numbers.push_back(static_cast<long>((page - range.start) / page_size));
     }
     return numbers;
+}
+
+// What a read of every page makes written: nothing, whatever was known of the pages before.
+std::vector<long> written_by_reading(Backend& backend, const Memory& memory)
+{
+    for (std::size_t page = 0; page < memory.count(); ++page)
+        (void)memory.read(page);
+    return written(backend, memory.range(), Mode::on_presence);
 }
 
 // The flags of the mapping that begins at the address (proc(5), VmFlags), each between spaces.
@@ -150,6 +162,30 @@ TEST_CASE("armed memory is clean by itself and reports what is written", "[kerne
     memory.write(1);
     memory.write(9);
     CHECK(written(*backend, memory.range(), Mode::armed) == std::vector<long>{1, 9});
+}
+
+// Pages that a reset returned are armed, until their contents are dropped; then a read makes them
+// present and not armed, without being a write.
+TEST_CASE("what is dropped is not taken for armed any more", "[kernel-tracking]")
+{
+    constexpr std::size_t many = 1024;
+    const Memory memory(MAP_PRIVATE | MAP_ANONYMOUS, -1, many);
+    const auto backend = open_backend({.check_registration = false, .drops_are_told = true});
+    REQUIRE(backend->track({.range = memory.range()}));
+    for (std::size_t page = 0; page < many; ++page)
+        memory.write(page);
+    REQUIRE(written(*backend, memory.range(), Mode::on_presence, true).size() == many);
+    REQUIRE(written_by_reading(*backend, memory).empty());
+
+    REQUIRE(madvise(memory.pointer(0), many * page_size, MADV_DONTNEED) == 0);
+    const bool mapping_replaced = GENERATE(false, true);
+    if (mapping_replaced)
+        REQUIRE(backend->track({.range = memory.range()}));
+    else
+        backend->dropped(memory.range());
+    CHECK(written_by_reading(*backend, memory).empty());
+    memory.write(700);
+    CHECK(written(*backend, memory.range(), Mode::on_presence) == std::vector<long>{700});
 }
 
 TEST_CASE("a lost registration is found out where it is to be checked", "[kernel-tracking]")
