@@ -159,7 +159,9 @@ class Fake final : public Backend {
             return tl::unexpected(Error{fault->error, "fake scan", range});
 
         const std::size_t most = std::min(out.size(), runs_per_step);
-        std::size_t left = request.max_pages == 0 ? range.pages() : request.max_pages;
+        // As the real one: huge pages cannot be cut.
+        const bool limited = request.max_pages != 0 && request.mode != Mode::armed_huge;
+        std::size_t left = limited ? request.max_pages : range.pages();
         std::size_t found = 0;
         for (std::uintptr_t at = range.start; at < range.end; at += page_size) {
             Page& page = pages_[at];

@@ -116,6 +116,24 @@ TEST_CASE("a get that another caller takes pages from looks on while there is ro
     CHECK(watches.get(region).empty());
 }
 
+// Over latched pages a get looks first and resets then: what was written in between can push pages
+// out of the result that the reset has consumed.
+TEST_CASE("a page pushed out of a get by one written meanwhile stays reported",
+          "[watch-set][interleaving]")
+{
+    FakeWatchSet watches;
+    const PageRange range = pages(base, 0, 64);
+    watches.watch(range);
+    watches.write({10});
+    REQUIRE(watches.set.latch(range));
+    watches.write({20, 30});
+    watches.at(
+        Step::scan, Moment::before, [&] { watches.write({5}); }, 1);
+    CHECK(watches.get_and_reset(range, 2) == Numbers{5, 10});
+    CHECK(watches.get_and_reset(range) == Numbers{20, 30});
+    CHECK(watches.get(range).empty());
+}
+
 TEST_CASE("a page written during a get is reported by it or by the next",
           "[watch-set][interleaving]")
 {

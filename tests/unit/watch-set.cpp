@@ -126,6 +126,23 @@ TEST_CASE("no room for results: nothing is returned and nothing reset", "[watch-
     CHECK(watches.get(region) == Numbers{5});
 }
 
+// The kernel resets them whole, whatever the room for results.
+TEST_CASE("huge pages that do not fit stay reported", "[watch-set]")
+{
+    FakeWatchSet watches;
+    const PageRange huge = pages(base, 0, 1024);
+    REQUIRE(watches.set.watch({.range = huge, .mode = backend::Mode::armed_huge},
+                              core::OnOverlap::fail));
+    watches.fake.write(pages(base, 0, 512));
+    const Numbers first = watches.get_and_reset(huge, 100);
+    CHECK(first.size() == 100);
+    const Numbers rest = watches.get_and_reset(huge);
+    REQUIRE(rest.size() == 412);
+    CHECK(rest.front() == 100);
+    CHECK(rest.back() == 511);
+    CHECK(watches.get(huge).empty());
+}
+
 TEST_CASE("watch: overlaps, empty and impossible ranges", "[watch-set]")
 {
     FakeWatchSet watches;
