@@ -168,7 +168,7 @@ TEST_CASE("armed memory is clean by itself and reports what is written", "[kerne
 // present and not armed, without being a write.
 TEST_CASE("what is dropped is not taken for armed any more", "[kernel-tracking]")
 {
-    constexpr std::size_t many = 1024;
+    constexpr std::size_t many = 4096; // a part of its own has 2048 at least
     const Memory memory(MAP_PRIVATE | MAP_ANONYMOUS, -1, many);
     const auto backend = open_backend({.check_registration = false, .drops_are_told = true});
     REQUIRE(backend->track({.range = memory.range()}));
