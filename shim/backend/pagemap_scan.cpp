@@ -47,13 +47,14 @@ std::size_t count_filled(std::span<const Run> out) noexcept
 bool is_possible(std::span<const Run> runs, PageRange range) noexcept
 {
     std::uintptr_t seen = range.start;
-    std::uintptr_t wrong = 0;
+    std::uintptr_t offsets = 0;
+    std::uintptr_t distances = 0; // one that is negative has the uppermost bit
     for (const Run& run : runs) {
-        wrong |= (run.start | run.end) & (page_size - 1);
-        wrong |= static_cast<std::uintptr_t>((run.start < seen) | (run.end <= run.start));
+        offsets |= run.start | run.end;
+        distances |= (run.start - seen) | (run.end - run.start - page_size);
         seen = run.end;
     }
-    return wrong == 0 && seen <= range.end;
+    return (offsets & (page_size - 1)) == 0 && distances >> 63 == 0 && seen <= range.end;
 }
 
 // A kernel that answers what cannot be. What a reset did is then unknown: it may be all.
