@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// terminate get|reset|allocate|protect|all: TerminateThread ends a thread by pthread_exit in a
-// signal handler, at any instruction: also inside our calls. The process goes on, and so does
-// tracking.
+// terminate get|reset: TerminateThread ends a thread by pthread_exit in a signal handler, at any
+// instruction: also inside our calls. The process goes on, and so does tracking.
 #include "check.h"
 
 #include <atomic>
@@ -40,71 +39,6 @@ DWORD WINAPI reset_forever(void*)
     }
 }
 
-// A region that its thread was ended with stays: at most one each time.
-void allocate_and_release()
-{
-    volatile char* p = allocate_watched(4);
-    if (p == nullptr)
-        return;
-    p[0] = 1;
-    VirtualFree(unqualified(p), 2 * page, MEM_DECOMMIT);
-    VirtualAlloc(unqualified(p), 2 * page, MEM_COMMIT, PAGE_READWRITE);
-    VirtualFree(unqualified(p), 0, MEM_RELEASE);
-}
-
-DWORD WINAPI allocate_forever(void*)
-{
-    for (;;) {
-        allocate_and_release();
-        ++calls;
-    }
-}
-
-// Pages from the 64th on: what is decommitted when the thread ends is committed by the next.
-void protect_and_commit()
-{
-    DWORD old = 0;
-    char* const part = static_cast<char*>(unqualified(shared + 64 * page));
-    VirtualAlloc(part, 64 * page, MEM_COMMIT, PAGE_READWRITE);
-    *static_cast<volatile char*>(part + 3 * page) = 1;
-    VirtualProtect(part, 8 * page, PAGE_READONLY, &old);
-    VirtualProtect(part, 8 * page, PAGE_READWRITE, &old);
-    VirtualFree(part, 16 * page, MEM_DECOMMIT);
-}
-
-DWORD WINAPI protect_forever(void*)
-{
-    for (;;) {
-        protect_and_commit();
-        ++calls;
-    }
-}
-
-DWORD WINAPI everything_forever(void*)
-{
-    static void* addresses[pages];
-    for (;;) {
-        shared[3 * page] = 1;
-        ULONG_PTR count = pages;
-        DWORD granularity = 0;
-        GetWriteWatch(WRITE_WATCH_FLAG_RESET, unqualified(shared), 128 * page, addresses, &count,
-                      &granularity);
-        allocate_and_release();
-        protect_and_commit();
-        ResetWriteWatch(unqualified(shared), 128 * page);
-        ++calls;
-    }
-}
-
-LPTHREAD_START_ROUTINE routine_for(std::string_view what)
-{
-    return what == "get"        ? get_forever
-           : what == "reset"    ? reset_forever
-           : what == "allocate" ? allocate_forever
-           : what == "protect"  ? protect_forever
-                                : everything_forever;
-}
-
 } // namespace
 
 int main(int argc, char** argv)
@@ -114,7 +48,8 @@ int main(int argc, char** argv)
     shared = allocate_watched(pages);
     for (int i = 0; i < rounds; ++i) {
         const unsigned long before = calls;
-        HANDLE thread = CreateThread(nullptr, 0, routine_for(what), nullptr, 0, nullptr);
+        HANDLE thread = CreateThread(nullptr, 0, what == "get" ? get_forever : reset_forever,
+                                     nullptr, 0, nullptr);
         CHECK(thread != nullptr);
         while (calls < before + 2 + static_cast<unsigned long>(i % 5))
             SwitchToThread();
