@@ -50,6 +50,9 @@ class Fake final : public Backend {
             pages_[page].written = false;
     }
 
+    // As long as there are any, a scan answers with these, and resets nothing.
+    std::vector<PageRange> lies;
+
     // Somebody mapped something over it: scans answer EPERM until it is tracked again.
     void lose(PageRange range)
     {
@@ -157,6 +160,12 @@ class Fake final : public Backend {
         const PageRange range = request.range;
         if (const Fault* fault = due(Step::scan); fault != nullptr)
             return tl::unexpected(Error{fault->error, "fake scan", range});
+        if (!lies.empty()) {
+            std::transform(lies.begin(), lies.end(), out.begin(), [](PageRange lie) {
+                return Run{lie.start, lie.end, 0};
+            });
+            return ScanResult{lies.size(), range.end};
+        }
 
         const std::size_t most = std::min(out.size(), runs_per_step);
         // As the real one: huge pages cannot be cut.

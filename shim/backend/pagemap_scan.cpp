@@ -42,30 +42,6 @@ std::size_t count_filled(std::span<const Run> out) noexcept
     return static_cast<std::size_t>(empty - out.begin());
 }
 
-// Whether an answer can be true at all: whole pages of the range, ascending. Whoever expands a run
-// relies on it, down to the bounds of its own arrays.
-bool is_possible(std::span<const Run> runs, PageRange range) noexcept
-{
-    std::uintptr_t seen = range.start;
-    std::uintptr_t offsets = 0;
-    std::uintptr_t distances = 0; // one that is negative has the uppermost bit
-    for (const Run& run : runs) {
-        offsets |= run.start | run.end;
-        distances |= (run.start - seen) | (run.end - run.start - page_size);
-        seen = run.end;
-    }
-    return (offsets & (page_size - 1)) == 0 && distances >> 63 == 0 && seen <= range.end;
-}
-
-// A kernel that answers what cannot be. What a reset did is then unknown: it may be all.
-Result<ScanResult> disbelieve(PageRange range, bool reset, std::span<Run> out) noexcept
-{
-    if (!reset || out.empty())
-        return fail(EIO, "PAGEMAP_SCAN's answer cannot be true", range);
-    out[0] = {range.start, range.end, abi::page_is_written};
-    return ScanResult{1, range.end};
-}
-
 std::size_t count_pages(std::span<const Run> runs) noexcept
 {
     std::size_t pages = 0;
@@ -193,8 +169,6 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         const int answer = device_.scan(argument);
         if (answer < 0) {
             const std::size_t consumed = request.reset ? count_filled(out) : 0;
-            if (!is_possible(out.first(consumed), {start, end}))
-                return disbelieve({start, end}, request.reset, out);
             if (consumed > 0)
                 return ScanResult{consumed, out[consumed - 1].end};
             if (answer == -EINTR)
@@ -203,8 +177,8 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         }
 
         const auto found = static_cast<std::size_t>(answer);
-        if (found > out.size() || !is_possible(out.first(found), {start, end})) [[unlikely]]
-            return disbelieve({start, end}, request.reset, out);
+        if (found > out.size())
+            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", {start, end});
         if (learns) {
             for (const Run& run : out.first(found)) {
                 if (run.end - run.start >= ArmedMap::unit_bytes)

@@ -34,6 +34,19 @@ void for_each_page(std::span<const std::uint64_t> words, std::uintptr_t first,
     }
 }
 
+// Whether a scan of the range can have found these: whole pages of it, ascending. A kernel that
+// answers something else must not make us write outside of our arrays.
+bool are_possible(std::span<const backend::Run> runs, PageRange range)
+{
+    std::uintptr_t seen = range.start;
+    for (const backend::Run& run : runs) {
+        if (run.start < seen || run.end <= run.start || (run.start | run.end) % page_size != 0)
+            return false;
+        seen = run.end;
+    }
+    return seen <= range.end;
+}
+
 // Where a get puts what it finds, as page addresses.
 class AddressOutput {
   public:
@@ -57,19 +70,29 @@ class AddressOutput {
     }
 
     // The same for many runs; calls spill(PageRange) for what did not fit. Most runs are one page,
-    // for which neither a loop nor state in memory is worth its while.
-    template<typename Spill> void append(std::span<const backend::Run> runs, Spill spill) noexcept
+    // for which neither a loop nor state in memory is worth its while. False, with nothing
+    // appended, when they are not ascending pages of the range: no backend finds such.
+    template<typename Spill>
+    bool append(std::span<const backend::Run> runs, PageRange range, Spill spill) noexcept
     {
         std::uintptr_t* target = out_.data() + count_;
         std::uintptr_t* const end = out_.data() + out_.size();
+        std::uintptr_t seen = range.start;
+        std::uintptr_t bits = 0;
         for (const backend::Run& run : runs) {
             const std::uintptr_t first = run.start;
             const std::size_t pages = (run.end - first) >> page_shift;
             const auto room = static_cast<std::size_t>(end - target);
+            if (first < seen) [[unlikely]]
+                return false;
+            seen = run.end;
+            bits |= first | seen;
             if (pages == 1 && room > 0) {
                 *target++ = first;
                 continue;
             }
+            if (seen <= first || seen > range.end) [[unlikely]]
+                return false;
             const std::size_t fitting = std::min(pages, room);
             for (std::size_t i = 0; i < fitting; ++i)
                 target[i] = first + i * page_size;
@@ -77,7 +100,10 @@ class AddressOutput {
             if (fitting < pages) [[unlikely]]
                 spill(PageRange{first + fitting * page_size, first + pages * page_size});
         }
+        if (seen > range.end || bits % page_size != 0) [[unlikely]]
+            return false;
         count_ = static_cast<std::size_t>(target - out_.data());
+        return true;
     }
 
     template<typename Visitor> void for_each(Visitor visit) const
@@ -125,12 +151,16 @@ class RunOutput {
         return run.end;
     }
 
-    template<typename Spill> void append(std::span<const backend::Run> runs, Spill spill) noexcept
+    template<typename Spill>
+    bool append(std::span<const backend::Run> runs, PageRange range, Spill spill) noexcept
     {
+        if (!are_possible(runs, range)) [[unlikely]]
+            return false;
         for (const backend::Run& run : runs) {
             if (const std::uintptr_t left = append({run.start, run.end}); left < run.end)
                 spill(PageRange{left, run.end});
         }
+        return true;
     }
 
     template<typename Visitor> void for_each(Visitor visit) const
@@ -167,6 +197,11 @@ class RunOutput {
     std::span<PageRange> out_;
     std::size_t count_ = 0;
 };
+
+Result<void> impossible(PageRange range)
+{
+    return fail(EIO, "the backend's answer cannot be true", range);
+}
 
 } // namespace
 
@@ -347,7 +382,7 @@ Result<void> WatchSet::latch(PageRange range) noexcept
         std::array<backend::Run, max_runs> runs;
         Call call{region, Meter()};
         while (!part.empty()) {
-            const auto result = scan(
+            const auto result = scan_possible(
                 {.range = part, .mode = region.mode, .reset = false, .max_pages = 0}, call, runs);
             if (!result)
                 return tl::unexpected(result.error());
@@ -390,6 +425,19 @@ WatchSet::scan_after_repair(const backend::ScanRequest& request, Call& call,
     }
 }
 
+// For those whose arrays are as long as the range.
+Result<backend::ScanResult> WatchSet::scan_possible(const backend::ScanRequest& request, Call& call,
+                                                    std::span<backend::Run> runs) noexcept
+{
+    const auto result = scan(request, call, runs);
+    if (!result || are_possible(runs.first(result->runs), request.range))
+        return result;
+    if (!request.reset)
+        return tl::unexpected(impossible(request.range).error());
+    runs[0] = {request.range.start, request.range.end, 0};
+    return backend::ScanResult{1, request.range.end};
+}
+
 // From here to the backend, the path of a usual get is one function: each return behind a system
 // call costs as much as twenty instructions (docs/performance.md).
 Result<std::size_t> WatchSet::get(const Region& region, PageRange range, bool reset,
@@ -408,18 +456,24 @@ template<typename Output>
 [[gnu::always_inline]] inline Result<std::size_t>
 WatchSet::get_into(const Region& region, PageRange range, bool reset, Output output) noexcept
 {
-    for (;;) {
-        if (auto ok = enter(); !ok)
-            return tl::unexpected(ok.error());
-        Call call{region, meter(region, reset)};
-        auto found = get_counted(call, range, reset, output);
-        call.meter.finish(found);
-        if (!was_forked()) [[likely]]
-            return found;
-        if (reset)
-            give_back(output, range); // some may have come from the latch
-        output.clear();
-    }
+    if (auto ok = enter(); !ok)
+        return tl::unexpected(ok.error());
+    Call call{region, meter(region, reset)};
+    auto found = get_counted(call, range, reset, output);
+    call.meter.finish(found);
+    if (was_forked()) [[unlikely]]
+        return get_again(region, range, reset, output);
+    return found;
+}
+
+template<typename Output>
+[[gnu::noinline]] Result<std::size_t> WatchSet::get_again(const Region& region, PageRange range,
+                                                          bool reset, Output output) noexcept
+{
+    if (reset)
+        give_back(output, range); // some may have come from the latch
+    output.clear();
+    return get_into(region, range, reset, output);
 }
 
 template<typename Output>
@@ -468,14 +522,30 @@ template<typename Output>
                 give_back(output, range);
             return tl::unexpected(result.error());
         }
-        output.append(std::span(runs).first(result->runs), [&](PageRange left) {
-            // Huge pages cannot be cut: what does not fit was reset all the same and stays
-            // reported.
-            if (reset)
-                latched_.set(left);
-        });
+        const bool possible =
+            output.append(std::span(runs).first(result->runs), rest, [&](PageRange left) {
+                // Huge pages cannot be cut: what does not fit was reset all the same and stays
+                // reported.
+                if (reset)
+                    latched_.set(left);
+            });
+        if (!possible) [[unlikely]]
+            return take_all(rest, reset, output);
         rest.start = result->resume;
     }
+    return {};
+}
+
+// For an answer that cannot be true. What a reset did is then unknown: it may be all.
+template<typename Output>
+[[gnu::noinline]] Result<void> WatchSet::take_all(PageRange range, bool reset,
+                                                  Output& output) noexcept
+{
+    if (!reset)
+        return impossible(range);
+    const std::uintptr_t left = output.append(range);
+    if (left < range.end)
+        latched_.set({left, range.end});
     return {};
 }
 
@@ -549,7 +619,7 @@ Result<void> WatchSet::collect_window(PageRange part, std::uintptr_t window, Cal
     add_latched();
     std::array<backend::Run, max_runs> runs;
     for (PageRange rest = part; !rest.empty();) {
-        const auto result = scan(
+        const auto result = scan_possible(
             {.range = rest, .mode = call.region.mode, .reset = reset, .max_pages = 0}, call, runs);
         if (!result) {
             for (std::size_t i = 0; reset && i < words; ++i)

@@ -182,12 +182,19 @@ class WatchSet {
     }
     Result<backend::ScanResult> scan(const backend::ScanRequest& request, Call& call,
                                      std::span<backend::Run> runs) noexcept;
+    Result<backend::ScanResult> scan_possible(const backend::ScanRequest& request, Call& call,
+                                              std::span<backend::Run> runs) noexcept;
     Result<backend::ScanResult> scan_after_repair(const backend::ScanRequest& request, Call& call,
                                                   std::span<backend::Run> runs) noexcept;
     // Output is where found pages go: addresses or runs (watch_set.cpp).
     template<typename Output>
     Result<std::size_t> get_into(const Region& region, PageRange range, bool reset,
                                  Output output) noexcept;
+    template<typename Output>
+    Result<void> take_all(PageRange range, bool reset, Output& output) noexcept;
+    template<typename Output>
+    Result<std::size_t> get_again(const Region& region, PageRange range, bool reset,
+                                  Output output) noexcept;
     template<typename Output>
     Result<std::size_t> get_counted(Call& call, PageRange range, bool reset,
                                     Output& output) noexcept;

@@ -670,3 +670,45 @@ TEST_CASE("a region that cannot be tracked in a child is dropped there, the othe
               return count(watches, true) == 1000 + ENOENT ? 0 : 2;
           }) == 0);
 }
+
+// What a reset did is then unknown, and arrays are only as long as the range.
+TEST_CASE("an answer that cannot be true fails a get, and is all of the range for a get with reset",
+          "[watch-set]")
+{
+    const PageRange part = pages(base, 4, 8);
+    const bool latched = GENERATE(false, true); // which takes another way
+    FakeWatchSet watches;
+    watches.watch(region);
+    if (latched) {
+        watches.write({5});
+        REQUIRE(watches.set.latch(part));
+    }
+    const std::vector<PageRange> lies = GENERATE(
+        std::vector<PageRange>{pages(base, 3)},                                   // before it
+        std::vector<PageRange>{pages(base, 12)},                                  // behind it
+        std::vector<PageRange>{pages(base, 4, 9)},                                // longer
+        std::vector<PageRange>{pages(base, 4, 1 << 20)},                          // far longer
+        std::vector<PageRange>{{base + 5 * page_size, base + 5 * page_size}},     // empty
+        std::vector<PageRange>{{base + 6 * page_size, base + 5 * page_size}},     // backwards
+        std::vector<PageRange>{{base + 5 * page_size + 8, base + 6 * page_size}}, // no page
+        std::vector<PageRange>{{base + 5 * page_size, base + 6 * page_size + 8}},
+        std::vector<PageRange>{{base + 5 * page_size + 8, base + 7 * page_size}},
+        std::vector<PageRange>{pages(base, 7), pages(base, 5)},     // descending
+        std::vector<PageRange>{pages(base, 5, 3), pages(base, 6)}); // twice
+    CAPTURE(lies.front().start, lies.front().end, lies.size());
+    watches.fake.lies = lies;
+    CHECK(watches.try_get(part, false).first == EIO);
+    std::array<PageRange, 8> runs;
+    CHECK_FALSE(watches.set.get(part, false, std::span<PageRange>(runs)));
+    if (latched) { // looks first, and has reset nothing then
+        CHECK(watches.try_get(part, true).first == EIO);
+        watches.fake.lies.clear();
+        CHECK(watches.get(part) == Numbers{5});
+    } else if (GENERATE(false, true)) {
+        CHECK(watches.get_and_reset(part) == Numbers{4, 5, 6, 7, 8, 9, 10, 11});
+    } else { // less room: the rest stays reported
+        CHECK(watches.get_and_reset(part, 3) == Numbers{4, 5, 6});
+        watches.fake.lies.clear();
+        CHECK(watches.get(part) == Numbers{7, 8, 9, 10, 11});
+    }
+}
