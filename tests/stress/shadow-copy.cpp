@@ -110,7 +110,8 @@ class Writers {
   public:
     explicit Writers(const Options& options)
     {
-        if (is_mprotect()) { // the system's own writes to protected pages fail there (docs/deviations.md)
+        if (is_mprotect()) { // the system's own writes to protected pages fail there
+                             // (docs/deviations.md)
             ways_.resize(options.threads);
             return;
         }
