@@ -28,6 +28,7 @@
 // --every 1 ends a thread at each instruction; 97, the default, at every 97th. Exit status 0: so
 // it was; 1: not; 2: a deadlock; 77: no backend. WRITEWATCH_BACKEND chooses it.
 #include "tests/stress/calls.h"
+#include "tests/stress/options.h"
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
 #include "tests/stress/stepping.h"
@@ -372,46 +373,31 @@ int run(std::uint64_t every, unsigned limit, const char* only)
     return 0;
 }
 
-int usage()
-{
-    std::fputs("Usage: stress-death [--every N] [--limit SECONDS] [--only CALL] "
-               "[--plant mutex|file|lost]\n"
-               "       stress-death --self-test\n",
-               stderr);
-    return 64;
-}
-
 } // namespace
 
 int main(int argc, char** argv)
 {
-    if (argc == 2 && std::string_view(argv[1]) == "--self-test")
-        return stress::find_planted({{"mutex", 2}, {"file", 1}, {"lost", 1}});
+    bool self_test = false;
     std::uint64_t every = 97;
-    unsigned limit = 0; // seconds
-    const char* only = nullptr;
+    unsigned limit = 0;
+    std::string only;
+    CLI::App app("Ends a thread at instructions of each call");
+    app.add_flag("--self-test", self_test, "find each planted mistake");
+    app.add_option("--every", every, "end one at every Nth instruction")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--limit", limit, "seconds after which it is a deadlock (10)");
+    app.add_option("--only", only, "calls whose name contains this");
+    stress::add_plant<Plant>(
+        app, plant, {{"mutex", Plant::mutex}, {"file", Plant::file}, {"lost", Plant::lost}});
+    if (const auto status = stress::parse(app, argc, argv))
+        return *status;
+    if (self_test)
+        return stress::find_planted({{"mutex", 2}, {"file", 1}, {"lost", 1}});
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc)
-            return usage();
-        const std::string_view option = argv[i];
-        const std::string_view value = argv[i + 1];
-        if (option == "--every")
-            every = std::strtoul(argv[i + 1], nullptr, 10);
-        else if (option == "--limit")
-            limit = static_cast<unsigned>(std::strtoul(argv[i + 1], nullptr, 10));
-        else if (option == "--only")
-            only = argv[i + 1];
-        else if (option == "--plant" && value == "mutex")
-            plant = Plant::mutex;
-        else if (option == "--plant" && value == "file")
-            plant = Plant::file;
-        else if (option == "--plant" && value == "lost")
-            plant = Plant::lost;
-        else
-            return usage();
-    }
-    if (every == 0)
-        return usage();
-    return run(every, limit != 0 ? limit : plant == Plant::mutex ? 1 : 10, only);
+    return run(every,
+               limit != 0              ? limit
+               : plant == Plant::mutex ? 1
+                                       : 10,
+               only.empty() ? nullptr : only.c_str());
 }

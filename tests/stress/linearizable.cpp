@@ -39,6 +39,7 @@
 // Exit status 0: so it was; 1: not; 77: no backend. WRITEWATCH_BACKEND chooses it. The planted
 // mistakes: a page is dropped from an answer; a get with reset does not reset; a reset takes a page
 // more than it was asked to; a page is reported by the call after the one that took it.
+#include "tests/stress/options.h"
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
 
@@ -54,7 +55,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -445,34 +445,25 @@ int run(long seconds)
     return good ? 0 : 1;
 }
 
-int usage()
-{
-    std::fputs("Usage: stress-linearizable [--seconds N] [--plant lost|twice|wide|late]\n"
-               "       stress-linearizable --self-test\n",
-               stderr);
-    return 64;
-}
-
 } // namespace
 
 int main(int argc, char** argv)
 {
-    if (argc == 2 && std::string_view(argv[1]) == "--self-test")
-        return stress::find_planted({{"lost", 1}, {"twice", 1}, {"wide", 1}, {"late", 1}});
+    bool self_test = false;
     long seconds = 10;
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc)
-            return usage();
-        const std::string_view option = argv[i];
-        const std::string_view value = argv[i + 1];
-        constexpr std::string_view plants[] = {"nothing", "lost", "twice", "wide", "late"};
-        const auto* const planted = std::find(std::begin(plants), std::end(plants), value);
-        if (option == "--seconds")
-            seconds = std::atol(argv[i + 1]);
-        else if (option == "--plant" && planted != std::end(plants))
-            plant = static_cast<Plant>(planted - std::begin(plants));
-        else
-            return usage();
-    }
-    return seconds > 0 ? run(seconds) : usage();
+    CLI::App app("Several threads get and reset; each write is reported to one of them");
+    app.add_flag("--self-test", self_test, "find each planted mistake");
+    app.add_option("--seconds", seconds, "how long")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    stress::add_plant<Plant>(app, plant,
+                             {{"lost", Plant::lost},
+                              {"twice", Plant::twice},
+                              {"wide", Plant::wide},
+                              {"late", Plant::late}});
+    if (const auto status = stress::parse(app, argc, argv))
+        return *status;
+    if (self_test)
+        return stress::find_planted({{"lost", 1}, {"twice", 1}, {"wide", 1}, {"late", 1}});
+    return run(seconds);
 }

@@ -19,13 +19,14 @@
 // pages are latched and others are written meanwhile, such a get may find that it took a page too
 // many, and give it back: then it is reported late, which is counted (docs/deviations.md).
 //
-// Usage: stress-suspension [--rounds N] [--limit SECONDS] [--only CALL] [--plant mutex|lost]
+// Usage: stress-suspension --help
 //        stress-suspension --self-test
 //
 // Exit status 0: so it was; 1: a wrong answer, or a lost write; 2: a deadlock; 77: no backend.
 // WRITEWATCH_BACKEND chooses it. --self-test runs itself with mistakes planted around the library:
 // a lock held over the calls, pages dropped from results. They must be found.
 #include "tests/stress/calls.h"
+#include "tests/stress/options.h"
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
 #include "tests/stress/stepping.h"
@@ -38,7 +39,6 @@
 #include <dlfcn.h>
 #include <linux/futex.h>
 #include <mutex>
-#include <string_view>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
@@ -346,39 +346,23 @@ int run(unsigned limit)
     return 0;
 }
 
-int usage()
-{
-    std::fputs("Usage: stress-suspension [--rounds N] [--limit SECONDS] [--only CALL] [--plant "
-               "mutex|lost]\n"
-               "       stress-suspension --self-test\n",
-               stderr);
-    return 64;
-}
-
 } // namespace
 
 int main(int argc, char** argv)
 {
-    if (argc == 2 && std::string_view(argv[1]) == "--self-test")
+    bool self_test = false;
+    unsigned limit = 0;
+    std::string calls_only;
+    CLI::App app("Suspends a thread at every instruction of each call");
+    app.add_flag("--self-test", self_test, "find each planted mistake");
+    app.add_option("--rounds", wanted_rounds, "suspensions")->capture_default_str();
+    app.add_option("--limit", limit, "seconds after which it is a deadlock (10)");
+    app.add_option("--only", calls_only, "calls whose name contains this");
+    stress::add_plant<Plant>(app, plant, {{"mutex", Plant::mutex}, {"lost", Plant::lost}});
+    if (const auto status = stress::parse(app, argc, argv))
+        return *status;
+    if (self_test)
         return stress::find_planted({{"mutex", 2}, {"lost", 1}});
-    unsigned limit = 0; // seconds
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc)
-            return usage();
-        const std::string_view option = argv[i];
-        const std::string_view value = argv[i + 1];
-        if (option == "--rounds")
-            wanted_rounds = std::strtoul(argv[i + 1], nullptr, 10);
-        else if (option == "--limit")
-            limit = static_cast<unsigned>(std::strtoul(argv[i + 1], nullptr, 10));
-        else if (option == "--only")
-            only = argv[i + 1];
-        else if (option == "--plant" && value == "mutex")
-            plant = Plant::mutex;
-        else if (option == "--plant" && value == "lost")
-            plant = Plant::lost;
-        else
-            return usage();
-    }
+    only = calls_only.empty() ? nullptr : calls_only.c_str();
     return run(limit != 0 ? limit : plant == Plant::mutex ? 1 : 10);
 }
