@@ -258,7 +258,7 @@ void protect_clean(PageRange range) noexcept
 }
 
 // Marks the pages as written and lets them be written. Without mappings to spare, a wider stretch
-// with equal protection joins its neighbours and needs fewer.
+// with equal protection joins its neighbours and needs fewer; at last all of it, which needs none.
 bool note_write(std::uintptr_t page, State state) noexcept
 {
     const sys::SignalBlock whole;
@@ -266,8 +266,10 @@ bool note_write(std::uintptr_t page, State state) noexcept
     const auto is_like = [like = state | written_bit](std::uintptr_t other) {
         return (load(other) | written_bit) == like;
     };
-    for (std::uintptr_t width = page_size; width <= widest; width *= 2) {
-        const PageRange widened{page & ~(width - 1), (page & ~(width - 1)) + width};
+    for (std::uintptr_t width = page_size; width <= 2 * widest; width *= 2) {
+        PageRange widened{page & ~(width - 1), (page & ~(width - 1)) + width};
+        if (width > widest)
+            widened = {page_size, address_space_end};
         // Outward from the page: what lies beyond one with another protection may not be ours.
         PageRange range{page, page + page_size};
         while (range.start > widened.start && is_like(range.start - page_size))

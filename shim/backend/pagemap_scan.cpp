@@ -177,8 +177,12 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         }
 
         const auto found = static_cast<std::size_t>(answer);
-        if (found > out.size())
-            return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", {start, end});
+        if (found > out.size()) [[unlikely]] { // what a reset did is then unknown: it may be all
+            if (!request.reset)
+                return fail(EIO, "PAGEMAP_SCAN returned more regions than asked for", {start, end});
+            out[0] = {start, end, abi::page_is_written};
+            return ScanResult{1, end};
+        }
         if (learns) {
             for (const Run& run : out.first(found)) {
                 if (run.end - run.start >= ArmedMap::unit_bytes)

@@ -232,14 +232,21 @@ TEST_CASE("a full vector with a walk_end that has not moved goes on behind the l
 }
 
 // What is in the regions is looked at by who expands them: watch-set.
-TEST_CASE("more regions than there is room for are an error", "[page-scanner]")
+TEST_CASE("more regions than there is room for are an error; of a reset, all pages",
+          "[page-scanner]")
 {
     const PageRange range = pages(base, 0, 64);
+    const Answer answer{3, {pages(base, 1), pages(base, 5)}, base + 9 * page_size};
     Scanner scanner;
-    scanner.kernel.script = {{3, {pages(base, 1), pages(base, 5)}, base + 9 * page_size}};
-    const auto read = scanner.scan(range, GENERATE(false, true), 2);
+    scanner.kernel.script = {answer, answer};
+    const auto read = scanner.scan(range, false, 2);
     REQUIRE_FALSE(read);
     CHECK(read.error().code == EIO);
+    const auto reset = scanner.scan(range, true, 2);
+    REQUIRE(reset);
+    CHECK(reset->runs == 1);
+    CHECK(reset->resume == range.end);
+    CHECK(scanner.run(0) == range);
 }
 
 TEST_CASE("an interrupted scan is asked again, with a clean vector", "[page-scanner]")
