@@ -150,7 +150,9 @@ void install()
     stepping::install(SIGQUIT, at_end);
 }
 
-int finished_mark = 0;
+// Not the thread's result: where pthread_setcancelstate carries out a cancellation that has waited,
+// glibc 2.36 leaves there what an earlier thread on the same stack returned.
+std::atomic<bool> finished{false};
 
 void* victim(void*)
 {
@@ -169,7 +171,8 @@ void* victim(void*)
         planted_lock.unlock();
     if (steps >= last_step && way != Way::exit)
         pthread_testcancel();
-    return &finished_mark;
+    finished = true;
+    return nullptr;
 }
 
 // True when the victim's call ended before the thread did.
@@ -177,11 +180,11 @@ bool run_victim()
 {
     steps = 0;
     cancelling = 0;
+    finished = false;
     doing = "the call";
     pthread_t thread{};
     if (pthread_create(&thread, nullptr, victim, nullptr) != 0)
         fail("pthread_create");
-    void* result = nullptr;
     if (way != Way::exit) {
         // Its end is the other way out: seen by a thread that is joined in between.
         timespec soon{};
@@ -197,12 +200,12 @@ bool run_victim()
                 soon.tv_nsec -= 1'000'000'000;
                 ++soon.tv_sec;
             }
-            if (pthread_timedjoin_np(thread, &result, &soon) == 0)
-                return true;
+            if (pthread_timedjoin_np(thread, nullptr, &soon) == 0)
+                return finished;
         }
     }
-    pthread_join(thread, &result);
-    return result == &finished_mark;
+    pthread_join(thread, nullptr);
+    return finished;
 }
 
 std::size_t open_files()
