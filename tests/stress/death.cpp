@@ -152,7 +152,7 @@ void install()
 
 // Not the thread's result: where pthread_setcancelstate carries out a cancellation that has waited,
 // glibc 2.36 leaves there what an earlier thread on the same stack returned.
-std::atomic<bool> finished{false};
+std::atomic<bool> came_to_the_end{false};
 
 void* victim(void*)
 {
@@ -171,7 +171,7 @@ void* victim(void*)
         planted_lock.unlock();
     if (steps >= last_step && way != Way::exit)
         pthread_testcancel();
-    finished = true;
+    came_to_the_end = true;
     return nullptr;
 }
 
@@ -180,7 +180,7 @@ bool run_victim()
 {
     steps = 0;
     cancelling = 0;
-    finished = false;
+    came_to_the_end = false;
     doing = "the call";
     pthread_t thread{};
     if (pthread_create(&thread, nullptr, victim, nullptr) != 0)
@@ -201,11 +201,11 @@ bool run_victim()
                 ++soon.tv_sec;
             }
             if (pthread_timedjoin_np(thread, nullptr, &soon) == 0)
-                return finished;
+                return came_to_the_end;
         }
     }
     pthread_join(thread, nullptr);
-    return finished;
+    return came_to_the_end;
 }
 
 std::size_t open_files()
