@@ -52,7 +52,14 @@ class SoftDirty : public Peer {
     std::string_view name() const override { return "soft-dirty"; }
     bool resets_ranges() const override { return false; }
 
-    char* allocate(std::size_t bytes) override { return map_memory(bytes, PROT_READ | PROT_WRITE); }
+    // A new mapping counts as written (VM_SOFTDIRTY) until the next clear, which there is for the
+    // whole process only.
+    char* allocate(std::size_t bytes) override
+    {
+        char* const memory = map_memory(bytes, PROT_READ | PROT_WRITE);
+        clear();
+        return memory;
+    }
     char* reserve(std::size_t bytes) override { return map_memory(bytes, PROT_NONE); }
     void commit(char* base, std::size_t bytes) override { allow_access(base, bytes); }
     void release(char* base, std::size_t bytes) override { unmap_memory(base, bytes); }

@@ -210,7 +210,7 @@ void target_ends()
             base[4096] = 1;
             (void)get(base, 0);
         },
-        [] { execl("/bin/sleep", "sleep", "20", nullptr); });
+        [] { execlp("sleep", "sleep", "20", nullptr); });
     auto remote = registry::RemoteProcess::attach(child.pid());
     require(remote.has_value(), "attach");
     std::uintptr_t found[pages];
