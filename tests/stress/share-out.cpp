@@ -5,7 +5,9 @@
 //
 // Writers own pages. A writer writes some of its pages once, and waits until every collector has
 // begun and finished a sweep since: by then whoever got a page has counted it. No count may be
-// zero.
+// zero. While pages are being latched one may be late: a collector may hold a page that it is about
+// to give back (docs/deviations.md). Such a page is not written again, and must be counted before
+// the end.
 //
 // A count of two is rare, but not wrong. The first write to a clean page faults; the kernel notes
 // it and lets the instruction run again. A reset that comes between the two reports the page, and
@@ -20,11 +22,13 @@
 // Exit status 0: so it was; 1: not; 77: no backend. WRITEWATCH_BACKEND chooses it.
 #include <writewatch/win32.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,30 +46,40 @@ std::atomic<std::uint64_t> sweeps[collectors];
 std::vector<std::atomic<std::uint32_t>> reported;
 char* region = nullptr;
 std::size_t region_pages = 0;
-std::atomic<std::uint64_t> writes{0}, lost{0}, repeated{0}, latches{0};
+std::atomic<std::uint64_t> writes{0}, lost{0}, late{0}, repeated{0}, latches{0};
+
+struct Write {
+    std::size_t page;
+    std::uint32_t before; // how often it had been reported
+
+    bool is_reported() const { return reported[page] != before; }
+};
+
+// Gets and resets the whole region, so many pages at a time.
+void sweep(std::size_t capacity)
+{
+    std::vector<void*> found(capacity);
+    for (std::size_t first = 0; first < region_pages;) {
+        ULONG_PTR count = capacity;
+        ULONG granularity = 0;
+        if (GetWriteWatch(WRITE_WATCH_FLAG_RESET, region + first * page,
+                          (region_pages - first) * page, found.data(), &count, &granularity) != 0) {
+            std::fprintf(stderr, "FAILED: GetWriteWatch: error %u\n", GetLastError());
+            std::_Exit(1);
+        }
+        for (ULONG_PTR i = 0; i < count; ++i)
+            ++reported[static_cast<std::size_t>(static_cast<char*>(found[i]) - region) / page];
+        if (count < capacity)
+            break;
+        first = static_cast<std::size_t>(static_cast<char*>(found[count - 1]) - region) / page + 1;
+    }
+}
 
 void collect_all_the_time(std::size_t self)
 {
     constexpr std::size_t capacities[] = {1, 3, 100, 512, 5000};
-    std::vector<void*> found(5000);
     for (std::uint64_t round = self; !stop; ++round) {
-        const std::size_t capacity = capacities[round % std::size(capacities)];
-        for (std::size_t first = 0; first < region_pages;) {
-            ULONG_PTR count = capacity;
-            ULONG granularity = 0;
-            if (GetWriteWatch(WRITE_WATCH_FLAG_RESET, region + first * page,
-                              (region_pages - first) * page, found.data(), &count,
-                              &granularity) != 0) {
-                std::fprintf(stderr, "FAILED: GetWriteWatch: error %u\n", GetLastError());
-                std::_Exit(1);
-            }
-            for (ULONG_PTR i = 0; i < count; ++i)
-                ++reported[static_cast<std::size_t>(static_cast<char*>(found[i]) - region) / page];
-            if (count < capacity)
-                break;
-            first =
-                static_cast<std::size_t>(static_cast<char*>(found[count - 1]) - region) / page + 1;
-        }
+        sweep(capacities[round % std::size(capacities)]);
         ++sweeps[self];
     }
 }
@@ -82,11 +96,12 @@ void wait_for_sweeps()
     }
 }
 
-void write_and_check(std::size_t self)
+void write_and_check(std::size_t self, std::vector<Write>& overdue)
 {
     std::uint64_t random = self * 2 + 1;
-    std::vector<std::pair<std::size_t, std::uint32_t>> batch;
+    std::vector<Write> batch;
     while (!stop) {
+        std::erase_if(overdue, [](const Write& write) { return write.is_reported(); });
         const bool latched_before = latching;
         batch.clear();
         for (std::size_t i = 0; i < pages_per_writer; ++i) {
@@ -94,16 +109,25 @@ void write_and_check(std::size_t self)
             if ((random >> 40) % 4 != 0)
                 continue;
             const std::size_t number = self * pages_per_writer + i;
-            batch.emplace_back(number, reported[number]);
+            if (std::any_of(overdue.begin(), overdue.end(),
+                            [number](const Write& write) { return write.page == number; }))
+                continue;
+            batch.push_back({number, reported[number]});
             __atomic_fetch_add(region + number * page + (random >> 50) % page, 1, __ATOMIC_SEQ_CST);
         }
         wait_for_sweeps();
         if (stop)
             return; // the sweeps may not have come
-        for (const auto& [number, before] : batch) {
-            const std::uint32_t times = reported[number] - before;
-            lost += times == 0;
+        for (const Write& write : batch) {
+            const std::uint32_t times = reported[write.page] - write.before;
             repeated += times > 1 && !latched_before && !ever_latched;
+            if (times != 0)
+                continue;
+            overdue.push_back(write);
+            if (ever_latched)
+                ++late;
+            else
+                ++lost;
         }
         writes += batch.size();
     }
@@ -162,8 +186,9 @@ int main(int argc, char** argv)
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < collectors; ++i)
         threads.emplace_back(collect_all_the_time, i);
+    std::vector<std::vector<Write>> overdue(writers);
     for (std::size_t i = 0; i < writers; ++i)
-        threads.emplace_back(write_and_check, i);
+        threads.emplace_back(write_and_check, i, std::ref(overdue[i]));
     threads.emplace_back(latch_all_the_time);
     std::this_thread::sleep_for(std::chrono::milliseconds(seconds * 500));
     const std::uint64_t exact = writes;
@@ -173,20 +198,25 @@ int main(int argc, char** argv)
     stop = true;
     for (std::thread& thread : threads)
         thread.join();
+    sweep(5000);
+    for (const std::vector<Write>& writes_of_one : overdue)
+        lost += static_cast<std::uint64_t>(
+            std::count_if(writes_of_one.begin(), writes_of_one.end(),
+                          [](const Write& write) { return !write.is_reported(); }));
 
     std::printf("%lu writes (%lu of them without latches), %zu collectors with %lu sweeps, %lu "
-                "latches: %lu lost, %lu reported again\n",
+                "latches: %lu lost, %lu late, %lu reported again\n",
                 writes.load(), exact, collectors,
                 sweeps[0].load() + sweeps[1].load() + sweeps[2].load(), latches.load(), lost.load(),
-                repeated.load());
+                late.load(), repeated.load());
     if (exact == 0 || writes == exact || latches == 0) {
         std::fprintf(stderr, "FAILED: some part of the test never ran\n");
         return 1;
     }
     const char* const backend = std::getenv("WRITEWATCH_BACKEND");
     const bool by_faults = backend != nullptr && std::strcmp(backend, "mprotect") == 0;
-    if (lost != 0 || repeated * (by_faults ? 2 : 100) > exact) {
-        std::fprintf(stderr, "FAILED: writes lost, or too many reported again\n");
+    if (lost != 0 || late * 1000 > writes || repeated * (by_faults ? 2 : 100) > exact) {
+        std::fprintf(stderr, "FAILED: writes lost, or too many late or reported again\n");
         return 1;
     }
     return 0;
