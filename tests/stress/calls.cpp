@@ -450,7 +450,7 @@ bool ask_query(const World& world)
 
 bool ask_by_handle(const World& world)
 {
-    const HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, static_cast<DWORD>(getpid()));
+    HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, static_cast<DWORD>(getpid()));
     void* found[reset];
     ULONG_PTR count = reset;
     ULONG granularity = 0;

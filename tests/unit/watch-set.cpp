@@ -9,7 +9,6 @@
 
 using namespace writewatch;
 using namespace writewatch::test;
-using backend::Contents;
 using core::OnOverlap;
 using Step = backend::Fake::Step;
 using Moment = backend::Fake::Moment;

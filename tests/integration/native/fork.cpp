@@ -209,7 +209,7 @@ TEST_CASE("vfork and posix_spawn leave everything as it is", "[native][fork]")
         int status = 0;
         REQUIRE(waitpid(child, &status, 0) == child);
         CHECK(status == 0);
-        const pid_t second = vfork();
+        const pid_t second = vfork(); // NOLINT(*-security.insecureAPI.vfork): what is tested
         if (second == 0) {
             execvp("true", arguments);
             _exit(127);
@@ -235,6 +235,7 @@ std::string descriptors_after_exec(int way)
         REQUIRE(posix_spawnp(&child, "ls", &actions, nullptr, arguments, environ) == 0);
         posix_spawn_file_actions_destroy(&actions);
     } else {
+        // NOLINTNEXTLINE(*-security.insecureAPI.vfork,*-unix.Vfork): what is tested
         child = way == 1 ? fork() : vfork();
         if (child == 0) {
             if (dup2(channel[1], 1) != 1)
@@ -305,7 +306,8 @@ TEST_CASE("trackers, regions and forks leave no descriptor behind", "[native][fo
     const auto open_now = [] {
         std::size_t count = 0;
         DIR* const directory = opendir("/proc/self/fd");
-        while (directory != nullptr && readdir(directory) != nullptr)
+        REQUIRE(directory != nullptr);
+        while (readdir(directory) != nullptr)
             ++count;
         closedir(directory);
         return count;
@@ -358,6 +360,7 @@ TEST_CASE("forks while other threads watch, collect and log", "[native][fork]")
         Mapping theirs{16};
     };
     std::array<Workplace, 3> workplaces;
+    threads.reserve(workplaces.size());
     for (const Workplace& workplace : workplaces) {
         threads.emplace_back([&] {
             const auto& [own_tracker, own, theirs] = workplace;

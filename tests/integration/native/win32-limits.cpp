@@ -337,6 +337,7 @@ TEST_CASE("a child of fork over-reports at most, and allocates on its own", "[na
 
     std::atomic<bool> stop{false};
     std::vector<std::thread> threads;
+    threads.reserve(2);
     for (int i = 0; i < 2; ++i) {
         threads.emplace_back([&stop] {
             while (!stop) {
