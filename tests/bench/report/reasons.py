@@ -10,9 +10,10 @@ REASONS = {
         "656 instructions, straight after a system call that has pushed them out of the caches; the same binary varies "
         "by 30 ns between two starts, with where it is loaded",
     "at 30,000 regions at most 40 ns more over the bare ioctl than at 1":
-        "each region's counters are a cache line of their own in the registry, cold at random calls; with "
-        "`WRITEWATCH_REGISTRY=0` it is 25 to 50 ns",
-    "first write at least 1.6× faster than with eager arming": "noise: 1.62 to 1.66× in other runs",
+        "a region's entry in the table and its counters in the registry are cache lines of their own, cold at random calls, the "
+        "more so when other peers' 30,000 regions are asked about in between: alone 100 to 120 ns, with `WRITEWATCH_REGISTRY=0` "
+        "25 to 55 ns. Fetching the counters early gained nothing",
+    "first write at least 1.6× faster than with eager arming": "level with the target: 1.57 to 1.66× in other runs",
     "get and get+reset at most 1.05× eager arming when idle and from 10 % on":
         "about 1.3 µs a call whatever its size, which an idle get of a small region shows; level at 65,536 pages",
     "and with clustered dirt faster":
@@ -25,7 +26,7 @@ REASONS = {
     "no pattern slower than with mprotect":
         "its get reads bytes of its own memory, ours asks the kernel: 0.55 µs a call and 0.75 ns a page are the ioctl's",
     "bdwgc's incremental test under the installed Wine at least 1.5× faster than stock":
-        "one run each: other runs gave 1.5 to 1.8×",
+        "one run each: others gave 1.35 to 1.8×",
     "the demo's pauses (median) at least 5× shorter":
         "a pause contains Wine's suspension of the threads, which takes its time on a busy machine",
     "8 writers: throughput at most 1.5× below that without a collector, when one asks without a pause":
