@@ -185,8 +185,9 @@ Result<ScanResult> PageScanner::scan(const ScanRequest& request, std::span<Run> 
         }
         if (learns) {
             for (const Run& run : out.first(found)) {
+                // Whatever it answered: nothing beyond what was asked about.
                 if (run.end - run.start >= ArmedMap::unit_bytes)
-                    armed_->add({run.start, run.end}, ticket);
+                    armed_->add(PageRange{start, end}.intersect({run.start, run.end}), ticket);
             }
         }
         // walk_end counts only where the vector or the limit ended the scan: elsewhere it may be

@@ -249,6 +249,24 @@ TEST_CASE("more regions than there is room for are an error; of a reset, all pag
     CHECK(scanner.run(0) == range);
 }
 
+TEST_CASE("a region that goes beyond what was asked about teaches nothing about what lies there",
+          "[page-scanner]")
+{
+    const PageRange range = pages(base, 0, 4096);
+    const PageRange behind = pages(base, 4096, 4096);
+    backend::ArmedMap armed;
+    REQUIRE(armed.open());
+    REQUIRE(armed.reserve({range.start, behind.end}));
+    Kernel kernel;
+    PageScanner scanner(kernel, ScanQuery(true, false), &armed);
+    const std::uintptr_t end = GENERATE_COPY(behind.end, ~std::uintptr_t{0});
+    kernel.script = {complete({{range.start, end}}, range.end)};
+    std::array<Run, 340> runs;
+    (void)scanner.scan({range, Mode::on_presence, true, 0}, runs); // who expands it refuses it
+    CHECK(armed.begins_armed(range));
+    CHECK_FALSE(armed.begins_armed(behind));
+}
+
 TEST_CASE("an interrupted scan is asked again, with a clean vector", "[page-scanner]")
 {
     Scanner scanner;
