@@ -12,6 +12,13 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
+# A test's exit status.
+EXIT_SKIPPED = 77
+# Tests of the suites unit and conformance that are of the command, of the benches, of the tests themselves.
+NOT_ABOUT_THE_LIBRARY = {
+    "bench-peers", "harness-reports-each-outcome", "model-finds-mistakes", "recording", "tool-views",
+}
+
 
 class Failure(Exception):
     """The script cannot do what it is for: the message says why."""

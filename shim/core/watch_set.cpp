@@ -198,7 +198,7 @@ class RunOutput {
     std::size_t count_ = 0;
 };
 
-Result<void> impossible(PageRange range)
+tl::unexpected<Error> impossible(PageRange range)
 {
     return fail(EIO, "the backend's answer cannot be true", range);
 }
@@ -433,7 +433,7 @@ Result<backend::ScanResult> WatchSet::scan_possible(const backend::ScanRequest& 
     if (!result || are_possible(runs.first(result->runs), request.range))
         return result;
     if (!request.reset)
-        return tl::unexpected(impossible(request.range).error());
+        return impossible(request.range);
     runs[0] = {request.range.start, request.range.end, 0};
     return backend::ScanResult{1, request.range.end};
 }

@@ -43,8 +43,6 @@ class AddressSpace {
         std::map<std::uintptr_t, Pages> runs; // by start; covers the range
     };
 
-    // Held with signals blocked: a thread that a collector suspends in here would block its next
-    // allocation. In a fork page: a child must not inherit it locked.
     using Allocations = std::map<std::uintptr_t, Allocation>;
 
     NTSTATUS reserve(void*& base, SIZE_T& size, ULONG type, ULONG protect, int protection);
@@ -66,6 +64,8 @@ class AddressSpace {
     static void split_run(Allocation& allocation, std::uintptr_t address);
 
     core::WatchSet& watches_;
+    // Held with signals blocked: a thread that a collector suspends in here would block its next
+    // allocation. In a fork page: a child must not inherit it locked.
     sys::ForkPage lock_;
     Allocations allocations_; // by start
 };

@@ -32,6 +32,8 @@
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
 #include "tests/stress/stepping.h"
+#include "tests/stress/watchdog.h"
+#include "tests/support/futex.h"
 
 #include <atomic>
 #include <cerrno>
@@ -41,16 +43,17 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <mutex>
 #include <pthread.h>
 #include <string_view>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
 namespace {
+
+using writewatch::test::wait_while;
+using writewatch::test::wake_all;
 
 using calls::Interface;
 using calls::Kept;
@@ -96,16 +99,10 @@ void tell(const char* what)
     std::_Exit(1);
 }
 
-void wait_while(std::uint32_t value)
-{
-    while (cancelling == value)
-        syscall(SYS_futex, &cancelling, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-}
-
 void set_cancelling(std::uint32_t value)
 {
     cancelling = value;
-    syscall(SYS_futex, &cancelling, FUTEX_WAKE_PRIVATE, 2, nullptr, nullptr, 0);
+    wake_all(cancelling);
 }
 
 void at_instruction(int, siginfo_t*, void* context)
@@ -125,7 +122,7 @@ void at_instruction(int, siginfo_t*, void* context)
         return;
     }
     set_cancelling(1);
-    wait_while(1); // an asynchronous cancellation ends the thread in here
+    wait_while(cancelling, 1); // an asynchronous cancellation ends the thread in here
 }
 
 void at_next_step(int, siginfo_t*, void* context)
@@ -314,24 +311,6 @@ Count end_in(const calls::Call& in, std::uint64_t every, std::uint64_t& number)
     }
 }
 
-void watch_for_deadlock(const std::atomic<bool>& done, unsigned limit)
-{
-    using namespace std::chrono_literals;
-    std::uint64_t last = ~std::uint64_t{0};
-    auto since = std::chrono::steady_clock::now();
-    while (!done) {
-        std::this_thread::sleep_for(50ms);
-        const auto now = std::chrono::steady_clock::now();
-        if (progress != last) {
-            last = progress;
-            since = now;
-        } else if (now - since > std::chrono::seconds(limit)) {
-            tell("DEADLOCK");
-            std::_Exit(2);
-        }
-    }
-}
-
 int run(std::uint64_t every, unsigned limit, const char* only)
 {
     if (!calls::open(world) || !calls::open(witness))
@@ -354,7 +333,10 @@ int run(std::uint64_t every, unsigned limit, const char* only)
     });
 
     std::atomic<bool> done{false};
-    std::thread watchdog([&] { watch_for_deadlock(done, limit); });
+    std::thread watchdog([&] {
+        stress::watch_for_deadlock(
+            done, limit, [] { return progress.load(); }, [](std::uint64_t) { tell("DEADLOCK"); });
+    });
     std::uint64_t number = 0;
     for (way = Way::exit;; way = static_cast<Way>(static_cast<int>(way) + 1)) {
         std::uint64_t deaths = 0;

@@ -14,6 +14,7 @@
 // equal; 1: a byte differs (the seed is printed, though threads do not repeat themselves); 77: no
 // backend. WRITEWATCH_BACKEND chooses it. --race-pins lets writes through pinned pages race with
 // resets, which loses some (docs/deviations.md says how many): the result is printed, not judged.
+#include "tests/stress/require.h"
 #include "tests/stress/shadow_heap.h"
 
 #include <charconv>
@@ -377,15 +378,6 @@ std::optional<Options> parse(int argc, char** argv)
     return options;
 }
 
-int leave_without_backend()
-{
-    const char* const required = std::getenv("WRITEWATCH_TEST_REQUIRE");
-    const char* const name = std::getenv("WRITEWATCH_BACKEND");
-    const bool fails = required != nullptr && name != nullptr && std::strstr(required, name);
-    std::fprintf(stderr, "%s: no backend (see the message above)\n", fails ? "FAILED" : "skipped");
-    return fails ? 1 : 77;
-}
-
 int run(int argc, char** argv)
 {
     const auto options = parse(argc, argv);
@@ -399,7 +391,7 @@ int run(int argc, char** argv)
     Writers writers(*options);
     void* const probe = VirtualAlloc(nullptr, 1, watched, PAGE_READWRITE);
     if (probe == nullptr)
-        return leave_without_backend();
+        return stress::no_backend();
     VirtualFree(probe, 0, MEM_RELEASE);
     return Stress(*options, writers).run();
 }

@@ -20,6 +20,8 @@
 // Usage: stress-share-out [--seconds N] [--threads N]
 //
 // Exit status 0: so it was; 1: not; 77: no backend. WRITEWATCH_BACKEND chooses it.
+#include "tests/stress/require.h"
+
 #include <writewatch/win32.h>
 
 #include <algorithm>
@@ -173,14 +175,8 @@ int main(int argc, char** argv)
     region_pages = writers * pages_per_writer;
     region = static_cast<char*>(VirtualAlloc(
         nullptr, region_pages * page, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE));
-    if (region == nullptr) {
-        const char* const required = std::getenv("WRITEWATCH_TEST_REQUIRE");
-        const char* const name = std::getenv("WRITEWATCH_BACKEND");
-        const bool fails = required != nullptr && name != nullptr && std::strstr(required, name);
-        std::fprintf(stderr, "%s: no backend (see the message above)\n",
-                     fails ? "FAILED" : "skipped");
-        return fails ? 1 : 77;
-    }
+    if (region == nullptr)
+        return stress::no_backend();
     reported = std::vector<std::atomic<std::uint32_t>>(region_pages);
 
     std::vector<std::thread> threads;

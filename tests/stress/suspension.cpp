@@ -30,6 +30,8 @@
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
 #include "tests/stress/stepping.h"
+#include "tests/stress/watchdog.h"
+#include "tests/support/futex.h"
 
 #include <atomic>
 #include <chrono>
@@ -37,13 +39,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
-#include <linux/futex.h>
 #include <mutex>
-#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 
 namespace {
+
+using writewatch::test::wait_while;
+using writewatch::test::wake_all;
 
 using calls::Interface;
 using calls::Kept;
@@ -93,16 +96,10 @@ struct sigaction library_handler = {};
     std::_Exit(1);
 }
 
-void wait_while(std::uint32_t value)
-{
-    while (turn == value)
-        syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-}
-
 void give_turn(std::uint32_t next)
 {
     turn = next;
-    syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 2, nullptr, nullptr, 0);
+    wake_all(turn);
 }
 
 void stop_here(const ucontext_t& where)
@@ -110,7 +107,7 @@ void stop_here(const ucontext_t& where)
     const int saved = errno;
     stopped_at = stepping::address(where);
     give_turn(others);
-    wait_while(others);
+    wait_while(turn, others);
     errno = saved;
 }
 
@@ -213,7 +210,7 @@ void one_round()
 void other_thread()
 {
     for (;;) {
-        wait_while(victims);
+        wait_while(turn, victims);
         if (turn == nobodys)
             return;
         if (plant == Plant::mutex) {
@@ -266,37 +263,22 @@ void step_through(const calls::Call& next)
         fail("what the call did cannot be undone");
 }
 
-void watch_for_deadlock(const std::atomic<bool>& done, unsigned limit)
+void tell_deadlock(std::uint64_t last)
 {
-    using namespace std::chrono_literals;
-    std::uint64_t last = ~std::uint64_t{0};
-    auto since = std::chrono::steady_clock::now();
-    while (!done) {
-        std::this_thread::sleep_for(50ms);
-        const auto now = std::chrono::steady_clock::now();
-        if (const std::uint64_t steps = rounds + waited; steps != last) {
-            last = steps;
-            since = now;
-        } else if (now - since > std::chrono::seconds(limit)) {
-            Dl_info info = {};
-            const auto at = stopped_at.load();
-            dladdr(reinterpret_cast<void*>(at), &info); // NOLINT(performance-no-int-to-ptr)
-            const auto offset = [&](const void* base) {
-                return base == nullptr ? 0 : at - reinterpret_cast<std::uintptr_t>(base);
-            };
-            std::fprintf(
-                stderr,
-                "DEADLOCK in round %lu: the victim is %s in %s, last at %s+0x%lx (%s+0x%lx), "
-                "the other at: %s\n",
-                last, turn == others ? "stopped" : "running",
-                call != nullptr ? call->name : "no call",
-                info.dli_fname != nullptr ? info.dli_fname : "?", offset(info.dli_fbase),
-                info.dli_sname != nullptr ? info.dli_sname : "?", offset(info.dli_saddr),
-                question.load());
-            std::fflush(nullptr);
-            std::_Exit(2);
-        }
-    }
+    Dl_info info = {};
+    const auto at = stopped_at.load();
+    dladdr(reinterpret_cast<void*>(at), &info); // NOLINT(performance-no-int-to-ptr)
+    const auto offset = [&](const void* base) {
+        return base == nullptr ? 0 : at - reinterpret_cast<std::uintptr_t>(base);
+    };
+    std::fprintf(
+        stderr,
+        "DEADLOCK in round %lu: the victim is %s in %s, last at %s+0x%lx (%s+0x%lx), "
+        "the other at: %s\n",
+        last, turn == others ? "stopped" : "running", call != nullptr ? call->name : "no call",
+        info.dli_fname != nullptr ? info.dli_fname : "?", offset(info.dli_fbase),
+        info.dli_sname != nullptr ? info.dli_sname : "?", offset(info.dli_saddr), question.load());
+    std::fflush(nullptr);
 }
 
 int run(unsigned limit)
@@ -319,7 +301,10 @@ int run(unsigned limit)
     step_through_faults();
 
     std::atomic<bool> done{false};
-    std::thread watchdog([&] { watch_for_deadlock(done, limit); });
+    std::thread watchdog([&] {
+        stress::watch_for_deadlock(
+            done, limit, [] { return rounds + waited; }, tell_deadlock);
+    });
     std::thread other(other_thread);
     std::uint64_t turns = 0;
     std::uint64_t made = 0;

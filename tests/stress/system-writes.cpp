@@ -8,6 +8,7 @@
 // Usage: stress-system-writes [MILLISECONDS], for each way (1000). Exit status 0; 1: a copy was
 // lost; 77: no backend.
 #include "tests/stress/platform.h"
+#include "tests/stress/require.h"
 
 #include <writewatch/win32.h>
 
@@ -99,11 +100,8 @@ int run(std::chrono::milliseconds time)
     for (const Way& way : ways) {
         auto* const memory =
             static_cast<char*>(VirtualAlloc(nullptr, page, watched, PAGE_READWRITE));
-        if (memory == nullptr) {
-            const char* const required = std::getenv("WRITEWATCH_TEST_REQUIRE");
-            std::fprintf(stderr, "no backend (see the message above)\n");
-            return required != nullptr && std::strstr(required, "pagemap-scan") != nullptr ? 1 : 77;
-        }
+        if (memory == nullptr)
+            return stress::no_backend();
         const Count count = race(way, memory, time);
         VirtualFree(memory, 0, MEM_RELEASE);
         const bool bad = count.lost != 0 && !way.pins;

@@ -4,16 +4,15 @@
 // GetWriteWatch, VirtualAlloc and the rest itself. Whatever the stopped threads were in the middle
 // of, nobody may wait for them.
 #include "tests/support/catch.h"
+#include "tests/support/futex.h"
 
 #include <writewatch/win32.h>
 
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <random>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -43,19 +42,13 @@ constexpr DWORD watched = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH;
 std::atomic<unsigned> world{0}; // odd: stopped
 std::atomic<unsigned> stopped{0};
 
-void wait_while(std::atomic<unsigned>& word, unsigned value)
-{
-    while (word == value)
-        syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-}
-
 void stop_here(int)
 {
     const int saved = errno;
     const unsigned now = world;
     if (now % 2 != 0) {
         ++stopped;
-        syscall(SYS_futex, &stopped, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+        wake_all(stopped);
         wait_while(world, now);
     }
     errno = saved;
@@ -74,7 +67,7 @@ void stop_world(const std::vector<pthread_t>& threads)
 void resume_world()
 {
     ++world;
-    syscall(SYS_futex, &world, FUTEX_WAKE_PRIVATE, 1000, nullptr, nullptr, 0);
+    wake_all(world);
 }
 
 void install()
