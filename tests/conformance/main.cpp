@@ -29,6 +29,7 @@ constexpr char usage[] =
 Asks this system every rule of Windows' write watches and prints a table of the answers.
 
   --rule NAME      only the rules that NAME matches ('*' stands for any characters; may be repeated)
+  --except NAME    not the rules that NAME matches; may be repeated
   --list           print the rules and who claims them, and run none
   --expect FILE    a list of known failures, one "RULE REASON" per line. An unexpected failure and
                    an unexpected pass are both errors. {platform} in FILE stands for what the
@@ -83,6 +84,8 @@ Options parse(int argc, char** argv)
         };
         if (argument == "--rule")
             options.patterns.push_back(value());
+        else if (argument == "--except")
+            options.patterns.push_back(except_mark + value());
         else if (argument == "--expect")
             options.expect = with_platform(value());
         else if (argument == "--list")

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
 
 namespace conformance {
@@ -39,7 +41,8 @@ std::string run_self(const std::vector<std::string>& arguments,
 
     FILE* output = popen(command.c_str(), "r");
     if (!output)
-        throw std::runtime_error("cannot start " + own_path());
+        throw std::runtime_error("cannot start " + own_path() +
+                                 " with /bin/sh: " + std::strerror(errno));
     char* text = nullptr;
     std::size_t capacity = 0;
     for (ssize_t n = 0; (n = getline(&text, &capacity, output)) > 0;)

@@ -64,9 +64,16 @@ const char* outcome_word(Outcome outcome)
 
 bool selected(const Rule& rule, const std::vector<std::string>& patterns)
 {
-    return patterns.empty() ||
-           std::any_of(patterns.begin(), patterns.end(),
-                       [&](const std::string& each) { return matches(each.c_str(), rule.name); });
+    bool any_wanted = false;
+    bool wanted = false;
+    for (const std::string& each : patterns) {
+        if (!each.starts_with(except_mark)) {
+            any_wanted = true;
+            wanted = wanted || matches(each.c_str(), rule.name);
+        } else if (matches(each.c_str() + 1, rule.name))
+            return false;
+    }
+    return wanted || !any_wanted;
 }
 
 void run_worker(const std::vector<std::string>& patterns, std::size_t first,

@@ -33,8 +33,11 @@ Result run_rule(const Rule& rule);
 [[noreturn]] void run_worker(const std::vector<std::string>& patterns, std::size_t first,
                              const Expectations& expectations);
 
-/// Does one of \p patterns match the rule's name? '*' stands for any characters. No pattern
-/// selects every rule.
+/// Begins a pattern of rules that are not to run.
+inline constexpr char except_mark = '!';
+
+/// Does one of \p patterns match the rule's name, and none that begins with except_mark? '*' stands
+/// for any characters. Without patterns that say what to run, all rules are.
 bool selected(const Rule& rule, const std::vector<std::string>& patterns);
 
 /// How long one rule may take before its worker ends itself (--timeout; set before any rule runs).

@@ -65,6 +65,11 @@ run 0 --rule outcome.passes
 says ': 1 passed, 0 failed, 0 skipped '
 run 0 --rule 'outcome.pass*' --rule outcome.skips
 says ': 2 passed, 0 failed, 1 skipped '
+run 0 --rule 'outcome.pass*' --except outcome.passes
+says ': 1 passed, 0 failed, 0 skipped '
+run 1 --except outcome.passes
+says ': 1 passed, 7 failed, 1 skipped '
+run 64 --rule outcome.passes --except 'outcome.*'
 run 64 --rule 'no.such*'
 run 64 --no-such-option
 
