@@ -246,13 +246,13 @@ template<Program::Memory memory> std::string scenario()
 int main(int argc, char** argv)
 {
     const std::string memory = argc > 1 ? argv[1] : "";
-    if (argc < 2 || argc > 3 || (memory != "private" && memory != "shared")) {
-        std::printf("usage: %s private|shared [FAULT]\n\n"
-                    "Injects every fault, or the one of that name.\n",
+    if (argc != 2 || (memory != "private" && memory != "shared")) {
+        std::printf("usage: %s private|shared\n\n"
+                    "Injects every fault, or the one that WRITEWATCH_FAULT names.\n",
                     argv[0]);
         return memory == "--help" ? 0 : 64;
     }
-    return run_with_every_fault("faults-c-api", argc == 3 ? argv[2] : "",
-                                memory == "private" ? scenario<Program::Memory::is_private>
+    return run_with_every_fault("faults-c-api", memory == "private"
+                                                    ? scenario<Program::Memory::is_private>
                                                     : scenario<Program::Memory::is_shared>);
 }

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
@@ -228,9 +229,10 @@ bool happened()
     return has_happened;
 }
 
-int run_with_every_fault(const char* program, const std::string& only,
-                         const std::function<std::string()>& scenario)
+int run_with_every_fault(const char* program, const std::function<std::string()>& scenario)
 {
+    const char* const named = std::getenv("WRITEWATCH_FAULT");
+    const std::string only = named == nullptr ? "" : named;
     // The counts come back as the faults that they make possible.
     const std::string listed = in_child([&] {
         const std::string wrong = scenario();
@@ -274,6 +276,11 @@ int run_with_every_fault(const char* program, const std::string& only,
         ++wrong;
         std::printf("%s: %s\n", fault.name().c_str(), answer.c_str());
     }
+    if (met == 0)
+        std::printf("%s: WRITEWATCH_FAULT: no fault is named '%s'; a name is CALL:ERROR:NUMBER, or "
+                    "NUMBER+ for "
+                    "that call and all after it, such as mmap:ENOMEM:2+\n",
+                    program, only.c_str());
     std::printf("%s: %zu faults injected, %zu survived, %zu not\n", program, met, met - wrong,
                 wrong);
     return wrong == 0 && met > 0 ? 0 : 1;

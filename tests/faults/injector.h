@@ -53,10 +53,9 @@ void lift();
 // Whether the planned fault has happened.
 bool happened();
 
-// The scenario in a child process, once without a fault to count its calls, then with each fault.
-// It returns what went wrong, or nothing. `only`: the name of one fault, or empty.
-int run_with_every_fault(const char* program, const std::string& only,
-                         const std::function<std::string()>& scenario);
+// The scenario in a child process, once without a fault to count its calls, then with each fault,
+// or with the one that WRITEWATCH_FAULT names. It returns what went wrong, or nothing.
+int run_with_every_fault(const char* program, const std::function<std::string()>& scenario);
 
 // File descriptors and mappings of this process: what a call must not leave behind.
 struct Resources {
