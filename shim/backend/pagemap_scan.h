@@ -51,6 +51,8 @@ class ScanQuery {
     // A superset of it that the kernel answers on its fast path.
     abi::PmScanArg maybe_written(PageRange range) const noexcept;
 
+    bool zero_page_is_clean() const noexcept { return zero_page_is_clean_; }
+
   private:
     bool zero_page_is_clean_;
     bool check_registration_;
@@ -76,6 +78,8 @@ class PageScanner {
     Result<std::uintptr_t> skip_clean(PageRange range, Mode mode) noexcept;
     Result<ScanResult> scan(const ScanRequest& request, std::span<Run> out) noexcept;
     Result<void> reset(PageRange range, Mode mode) noexcept;
+
+    const ScanQuery& query() const noexcept { return query_; }
 
   private:
     // What is known to be armed matters for this request.
@@ -105,6 +109,9 @@ class PagemapScan final : public Backend, private ScanDevice {
     void disown_in_child() noexcept override;
     Result<void> reopen_after_fork() noexcept override;
     bool survives_fork() const noexcept override { return false; }
+
+    // Not so where KSM merges into the zero page: see ScanQuery.
+    bool reads_are_clean() const noexcept { return scanner_.query().zero_page_is_clean(); }
 
   private:
     PagemapScan(sys::Userfaultfd userfaultfd, sys::Pagemap pagemap, ScanQuery query,

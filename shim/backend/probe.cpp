@@ -23,7 +23,10 @@ class Scratch {
   public:
     explicit Scratch(std::size_t pages) noexcept
         : range_(sys::map_anonymous(pages * page_size, PROT_READ | PROT_WRITE))
-    {}
+    {
+        if (range_)
+            (void)sys::empty(*range_);
+    }
     ~Scratch()
     {
         if (range_)
@@ -75,7 +78,7 @@ Result<void> expect(Backend& backend, PageRange range, bool reset, std::uint64_t
 }
 
 // Write, read back, reset, read back, write again: the whole promise on eight pages.
-Result<void> try_tracking(Backend& backend) noexcept
+Result<void> try_tracking(PagemapScan& backend) noexcept
 {
     const Scratch scratch(scratch_pages);
     if (!scratch.range())
@@ -88,7 +91,8 @@ Result<void> try_tracking(Backend& backend) noexcept
     scratch.page(1) = 1;
     scratch.page(3) = 1;
     [[maybe_unused]] const char read_only = scratch.page(5);
-    if (auto ok = expect(backend, range, true, 0b1010, "the first writes are not seen"); !ok)
+    const std::uint64_t read = backend.reads_are_clean() ? 0 : 0b100000;
+    if (auto ok = expect(backend, range, true, 0b1010 | read, "the first writes are not seen"); !ok)
         return ok;
     if (auto ok = expect(backend, range, false, 0, "a reset does not last"); !ok)
         return ok;
@@ -160,6 +164,13 @@ class Prober {
         report_.capabilities.push_back(std::move(capability));
     }
 
+    // About the last one, if it is supported.
+    void note(std::string_view text)
+    {
+        if (report_.capabilities.back().supported)
+            report_.capabilities.back().reason = text;
+    }
+
     ProbeReport finish()
     {
         report_.pagemap_scan = report_.reason.empty();
@@ -208,6 +219,10 @@ ProbeReport probe_pagemap_scan()
         backend = std::move(*opened);
         return try_tracking(*backend);
     });
+    if (backend != nullptr && !backend->reads_are_clean())
+        prober.note("pages that were only read are reported, too: KSM may merge written pages into "
+                    "the zero page "
+                    "(/sys/kernel/mm/ksm/use_zero_pages is 1)");
     prober.add("dropped-pages", "MADV_DONTNEED of a written scratch page",
                [&] { return try_dropping(*backend); });
     return prober.finish();

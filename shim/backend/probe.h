@@ -17,7 +17,8 @@ struct Capability {
     bool supported = false;
     int error = 0;        // errno of the failed step, 0 otherwise
     std::string_view how; // what was tried
-    std::string reason;   // when not supported: what failed, and what can be done about it
+    std::string reason; // when not supported: what failed, and what can be done about it; otherwise
+                        // what is less exact than it could be, if anything is
 };
 
 struct ProbeReport {

@@ -63,6 +63,13 @@ Result<void> advise(PageRange range, int advice) noexcept
     return fail(errno == EAGAIN ? ENOMEM : errno, "madvise", range);
 }
 
+Result<void> empty(PageRange range) noexcept
+{
+    if (::munlock(to_pointer(range.start), range.bytes()) != 0)
+        return fail(errno, "munlock", range);
+    return advise(range, MADV_DONTNEED);
+}
+
 bool is_mapped(PageRange page) noexcept
 {
     unsigned char resident = 0;

@@ -19,6 +19,10 @@ Result<void> unmap(PageRange range) noexcept;
 Result<void> protect(PageRange range, int protection) noexcept;
 Result<void> advise(PageRange range, int advice) noexcept;
 
+// Empties pages, also where the process has all of its memory locked (mlockall with MCL_FUTURE),
+// which populates each new mapping.
+Result<void> empty(PageRange range) noexcept;
+
 // Whether anything is mapped at one page.
 bool is_mapped(PageRange page) noexcept;
 

@@ -65,7 +65,7 @@ void print_text(const Findings& findings)
                                                             : "-";
         std::printf("%-15s %-4s %s\n", std::string(capability.name).c_str(), verdict,
                     std::string(capability.how).c_str());
-        if (!capability.supported)
+        if (!capability.reason.empty())
             std::printf("%-20s %s\n", "", capability.reason.c_str());
     }
     std::printf("\nnative programs: %s\n",

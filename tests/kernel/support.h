@@ -11,6 +11,7 @@
 #include "abi/linux/userfaultfd.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -458,8 +459,9 @@ inline bool write_file(const char* path, const std::string& text)
     return ok;
 }
 
-// Sets a kernel setting until the program ends, however it ends (but for a crash), so that a test
-// leaves no trace. Skips the test when that is not allowed.
+// Sets a kernel setting until the program ends, however it ends (but for a crash; a runner's
+// SIGTERM, too, when the time is up), so that a test leaves no trace. Skips the test when that is
+// not allowed.
 inline std::vector<std::pair<std::string, std::string>> changed_settings;
 
 inline void restore_settings()
@@ -470,6 +472,12 @@ inline void restore_settings()
     }
 }
 
+inline void restore_settings_and_end(int signal)
+{
+    restore_settings();
+    _exit(128 + signal);
+}
+
 inline void set_until_exit(const char* path, const std::string& value)
 {
     std::string before;
@@ -477,8 +485,10 @@ inline void set_until_exit(const char* path, const std::string& value)
         skip("%s: %s", path, std::strerror(errno));
     if (!write_file(path, value))
         skip("cannot set %s to %s: %s", path, value.c_str(), std::strerror(errno));
-    if (changed_settings.empty())
+    if (changed_settings.empty()) {
         std::atexit(restore_settings);
+        std::signal(SIGTERM, restore_settings_and_end);
+    }
     changed_settings.emplace_back(path, before);
 }
 

@@ -4,6 +4,7 @@
 // pages from the kernel's pool, which it enlarges for the time of the test where it may.
 #include "tests/support/tracker.h"
 
+#include <csignal>
 #include <fstream>
 
 using namespace writewatch::test;
@@ -24,6 +25,13 @@ long read_pool()
 void restore_pool()
 {
     std::ofstream(pool) << pool_before;
+}
+
+// When the test's time is up.
+void restore_pool_and_end(int signal)
+{
+    restore_pool();
+    _exit(128 + signal);
 }
 
 Mapping map_huge(std::size_t huge_pages)
@@ -52,6 +60,7 @@ std::optional<Missing> writewatch::test::missing()
     pool_before = read_pool();
     if (pool_before < 0)
         return Missing{"hugetlb", "the kernel has no huge pages of 2 MiB"};
+    std::signal(SIGTERM, restore_pool_and_end);
     std::ofstream(pool) << pool_before + 16;
     if (read_pool() < pool_before + 16) {
         restore_pool();
