@@ -80,6 +80,8 @@ constexpr std::uint64_t word_mask(std::uintptr_t address, PageRange range)
 {
     constexpr std::uintptr_t word_bytes = 64 * page_size;
     const std::uintptr_t first = address & ~(word_bytes - 1);
+    if (range.end <= first)
+        return 0;
     const std::uintptr_t from = range.start > first ? (range.start - first) >> page_shift : 0;
     const std::uintptr_t to =
         range.end < first + word_bytes ? (range.end - first) >> page_shift : 64;

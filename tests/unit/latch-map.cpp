@@ -45,6 +45,7 @@ TEST_CASE("word_mask picks the pages of the range that lie in the word", "[latch
     CHECK(word_mask(base, pages(base, 1, 62)) == (all >> 1 & ~std::uint64_t{1}));
     CHECK(word_mask(base, pages(base, 64)) == 0);
     CHECK(word_mask(base, pages(base - word_bytes, 63)) == 0);
+    CHECK(word_mask(base, pages(base - 4 * word_bytes, 8)) == 0);
     CHECK(word_mask(base, {base + page_size, base + page_size}) == 0);
     // Any address in the word will do.
     CHECK(word_mask(base + word_bytes - 1, pages(base, 3, 2)) == 0b11000);

@@ -204,6 +204,25 @@ TEST_CASE("a process with many regions", "[registry]")
     REQUIRE(own_info().regions.size() == count / 2);
 }
 
+TEST_CASE("a neighbour's latched pages are not published as a region's own", "[registry]")
+{
+    PublishedSet process;
+    const PageRange range = pages(base, 0, 70);
+    const PageRange neighbour = pages(base, 70, 250);
+    process.watch(range);
+    process.watch(neighbour);
+    for (std::size_t page = 0; page < 320; ++page)
+        process.fake.write(base + page * page_size);
+    REQUIRE(process.set.latch(neighbour));
+    const SegmentReader segment = own_segment();
+    CHECK(segment.read_latched(range)->bits.empty());
+    constexpr std::uint64_t all = ~std::uint64_t{0};
+    CHECK(segment.read_latched(neighbour)->bits == PageBits{{base + 64 * page_size, all << 6},
+                                                            {base + 128 * page_size, all},
+                                                            {base + 192 * page_size, all},
+                                                            {base + 256 * page_size, all}});
+}
+
 TEST_CASE("latched pages are published, and requests to forget them are honoured", "[registry]")
 {
     PublishedSet process;
