@@ -133,12 +133,31 @@ TEST_CASE("huge pages that do not fit stay reported", "[watch-set]")
     REQUIRE(watches.set.watch({.range = huge, .mode = backend::Mode::armed_huge},
                               core::OnOverlap::fail));
     watches.fake.write(pages(base, 0, 512));
-    const Numbers first = watches.get_and_reset(huge, 100);
-    CHECK(first.size() == 100);
-    const Numbers rest = watches.get_and_reset(huge);
-    REQUIRE(rest.size() == 412);
-    CHECK(rest.front() == 100);
-    CHECK(rest.back() == 511);
+    SECTION("as pages")
+    {
+        CHECK(watches.get_and_reset(huge, 100).size() == 100);
+        const Numbers rest = watches.get_and_reset(huge);
+        REQUIRE(rest.size() == 412);
+        CHECK(rest.front() == 100);
+        CHECK(rest.back() == 511);
+    }
+    SECTION("as pages, with some of them latched")
+    {
+        REQUIRE(watches.set.latch(pages(base, 50, 100)));
+        CHECK(watches.get_and_reset(huge, 100).size() == 100);
+        const Numbers rest = watches.get_and_reset(huge);
+        REQUIRE(rest.size() == 412);
+        CHECK(rest.front() == 100);
+        CHECK(rest.back() == 511);
+    }
+    SECTION("as runs")
+    {
+        watches.fake.write(pages(base, 600, 8));
+        watches.fake.write(pages(base, 700, 8));
+        CHECK(watches.runs(huge, true, 1) == std::vector{pages(base, 0, 512)});
+        CHECK(watches.runs(huge, true, 10) ==
+              std::vector{pages(base, 600, 8), pages(base, 700, 8)});
+    }
     CHECK(watches.get(huge).empty());
 }
 
