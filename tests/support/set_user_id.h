@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
-// LeakSanitizer stops its process with ptrace, which a privileged one does not allow; that fails the program.
-// NOLINTNEXTLINE(bugprone-reserved-identifier): the sanitizer's name
-extern "C" inline const char* __asan_default_options()
+// LeakSanitizer stops its process with ptrace, which a privileged one does not allow; that fails
+// the program. NOLINTNEXTLINE(bugprone-reserved-identifier): the sanitizer's name
+extern "C" [[gnu::used]] inline const char* __asan_default_options()
 {
     return "detect_leaks=0";
 }
