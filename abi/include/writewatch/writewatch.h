@@ -75,8 +75,8 @@ const char* ww_backend(const ww_tracker* tracker);
 /** \brief Why not the better backend; "" when it is the best. Valid until ww_close. */
 const char* ww_backend_reason(const ww_tracker* tracker);
 
-/** ww_watch: the caller promises that the range is private anonymous memory and not yet populated,
- * as fresh from mmap. Saves reading /proc/self/maps. */
+/** ww_watch: the caller promises private anonymous memory, as fresh from mmap. Saves reading
+ * /proc/self/maps. What MAP_POPULATE or mlockall(2) populated is reported until a reset. */
 #define WW_FRESH 1u
 
 /**
