@@ -277,7 +277,8 @@ bool move_contents(char* start, std::size_t bytes, std::size_t choice)
 bool reset_in_fork(char* start, std::size_t bytes)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    // g++ 12's sanitizers do not survive a fork beside other threads: the child can hang in their allocator.
+    // g++ 12's sanitizers do not survive a fork beside other threads: the child can hang in their
+    // allocator.
     (void)start, (void)bytes;
     return false;
 #endif
