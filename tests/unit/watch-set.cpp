@@ -457,8 +457,8 @@ TEST_CASE("a get over latched pages that fails gives everything back", "[watch-s
     REQUIRE(watches.set.latch(pages(base, 3, 3)));
     REQUIRE(watches.set.latch(pages(base, window_pages, 2)));
     watches.fake.runs_per_step = 2;
-    // Two looks and two resets in the first window, one of each in the second.
-    const unsigned step = GENERATE(0u, 1u, 2u, 3u, 4u, 5u);
+    // Three looks and three resets in the first window, one of each in the second.
+    const unsigned step = GENERATE(0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u);
     CAPTURE(step);
     watches.fake.fail_call(Step::scan, step, ENOMEM);
     CHECK(watches.try_get(large, true).first == ENOMEM);
