@@ -221,8 +221,7 @@ ProbeReport probe_pagemap_scan()
     });
     if (backend != nullptr && !backend->reads_are_clean())
         prober.note("pages that were only read are reported, too: KSM may merge written pages into "
-                    "the zero page "
-                    "(/sys/kernel/mm/ksm/use_zero_pages is 1)");
+                    "the zero page (/sys/kernel/mm/ksm/use_zero_pages is 1)");
     prober.add("dropped-pages", "MADV_DONTNEED of a written scratch page",
                [&] { return try_dropping(*backend); });
     return prober.finish();

@@ -278,8 +278,7 @@ int run_with_every_fault(const char* program, const std::function<std::string()>
     }
     if (met == 0)
         std::printf("%s: WRITEWATCH_FAULT: no fault is named '%s'; a name is CALL:ERROR:NUMBER, or "
-                    "NUMBER+ for "
-                    "that call and all after it, such as mmap:ENOMEM:2+\n",
+                    "NUMBER+ for that call and all after it, such as mmap:ENOMEM:2+\n",
                     program, only.c_str());
     std::printf("%s: %zu faults injected, %zu survived, %zu not\n", program, met, met - wrong,
                 wrong);
@@ -294,12 +293,11 @@ Resources Resources::now()
             ++found.descriptors;
         closedir(directory);
     }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return found; // the sanitizer's own mappings come and go
-#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // theirs come and go
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);)
         ++found.mappings;
+#endif
     return found;
 }
 

@@ -9,9 +9,9 @@
 
 #include "abi/linux/pagemap_scan.h"
 #include "abi/linux/userfaultfd.h"
+#include "tests/support/settings.h"
 
 #include <cerrno>
-#include <csignal>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -434,62 +434,18 @@ template<typename Write> void expect_write_is_reported(Write write_to)
 
 // ---- the machine --------------------------------------------------------------------------------
 
-inline bool read_file(const char* path, std::string& text)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    text.clear();
-    char buffer[1024];
-    for (ssize_t n = 0; (n = read(fd, buffer, sizeof(buffer))) > 0;)
-        text.append(buffer, static_cast<std::size_t>(n));
-    close(fd);
-    return true;
-}
+using writewatch::test::read_file;
+using writewatch::test::write_file;
 
-inline bool write_file(const char* path, const std::string& text)
-{
-    const int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    const bool ok = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    const int saved = errno;
-    close(fd);
-    errno = saved;
-    return ok;
-}
-
-// Sets a kernel setting until the program ends, however it ends (but for a crash; a runner's
-// SIGTERM, too, when the time is up), so that a test leaves no trace. Skips the test when that is
-// not allowed.
-inline std::vector<std::pair<std::string, std::string>> changed_settings;
-
-inline void restore_settings()
-{
-    while (!changed_settings.empty()) {
-        (void)write_file(changed_settings.back().first.c_str(), changed_settings.back().second);
-        changed_settings.pop_back();
-    }
-}
-
-inline void restore_settings_and_end(int signal)
-{
-    restore_settings();
-    _exit(128 + signal);
-}
-
+// As its namesake; skips the test when the setting may not be changed.
 inline void set_until_exit(const char* path, const std::string& value)
 {
     std::string before;
-    if (!read_file(path, before))
+    if (writewatch::test::set_until_exit(path, value, before))
+        return;
+    if (before.empty())
         skip("%s: %s", path, std::strerror(errno));
-    if (!write_file(path, value))
-        skip("cannot set %s to %s: %s", path, value.c_str(), std::strerror(errno));
-    if (changed_settings.empty()) {
-        std::atexit(restore_settings);
-        std::signal(SIGTERM, restore_settings_and_end);
-    }
-    changed_settings.emplace_back(path, before);
+    skip("cannot set %s to %s: %s", path, value.c_str(), std::strerror(errno));
 }
 
 // A line of /proc/self/status, in KiB.

@@ -15,7 +15,8 @@
 
 #ifdef __SANITIZE_ADDRESS__
 // LeakSanitizer stops its process with ptrace, which a privileged one does not allow; that fails
-// the program. NOLINTNEXTLINE(bugprone-reserved-identifier): the sanitizer's name
+// the program. (The name is the sanitizer's.)
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[gnu::used]] inline const char* __asan_default_options()
 {
     return "detect_leaks=0";

@@ -2,9 +2,9 @@
 //
 // The C API on hugetlb memory: exact in units of 2 MiB, asked about as a whole. Takes some huge
 // pages from the kernel's pool, which it enlarges for the time of the test where it may.
+#include "tests/support/settings.h"
 #include "tests/support/tracker.h"
 
-#include <csignal>
 #include <fstream>
 
 using namespace writewatch::test;
@@ -13,25 +13,12 @@ namespace {
 
 constexpr const char* pool = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 constexpr std::size_t pages_of_huge = huge_page / page;
-long pool_before = -1;
 
 long read_pool()
 {
     long pages = -1;
     std::ifstream(pool) >> pages;
     return pages;
-}
-
-void restore_pool()
-{
-    std::ofstream(pool) << pool_before;
-}
-
-// When the test's time is up.
-void restore_pool_and_end(int signal)
-{
-    restore_pool();
-    _exit(128 + signal);
 }
 
 Mapping map_huge(std::size_t huge_pages)
@@ -57,16 +44,14 @@ std::optional<Missing> writewatch::test::missing()
 {
     if (auto backend = missing_backend())
         return backend;
-    pool_before = read_pool();
-    if (pool_before < 0)
+    const long before = read_pool();
+    if (before < 0)
         return Missing{"hugetlb", "the kernel has no huge pages of 2 MiB"};
-    std::signal(SIGTERM, restore_pool_and_end);
-    std::ofstream(pool) << pool_before + 16;
-    if (read_pool() < pool_before + 16) {
-        restore_pool();
+    std::string text;
+    if (!set_until_exit(pool, std::to_string(before + 16), text) || read_pool() < before + 16) {
+        restore_settings();
         return Missing{"hugetlb", "no 16 huge pages to be had (needs root and free memory)"};
     }
-    std::atexit(restore_pool);
     return std::nullopt;
 }
 

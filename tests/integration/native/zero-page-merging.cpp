@@ -3,44 +3,19 @@
 // Where KSM merges pages of zeroes into the zero page, a written page can come to look like one
 // that was only read. So pages that were only read are reported, too, and nothing else changes.
 // Switches the setting on for the time of the test.
+#include "tests/support/settings.h"
 #include "tests/support/tracker.h"
 
-#include <csignal>
-#include <fstream>
-
 using namespace writewatch::test;
-
-namespace {
-
-constexpr const char* setting = "/sys/kernel/mm/ksm/use_zero_pages";
-std::string before;
-
-void restore()
-{
-    std::ofstream(setting) << before;
-}
-
-// When the test's time is up.
-void restore_and_end(int signal)
-{
-    restore();
-    _exit(128 + signal);
-}
-
-} // namespace
 
 std::optional<Missing> writewatch::test::missing()
 {
     if (auto backend = missing_backend())
         return backend;
-    if (!(std::ifstream(setting) >> before))
-        return Missing{"ksm", "the kernel has no use_zero_pages"};
-    std::signal(SIGTERM, restore_and_end);
-    std::atexit(restore);
-    std::ofstream(setting) << "1" << std::flush;
-    std::string now;
-    if (!(std::ifstream(setting) >> now) || now != "1")
-        return Missing{"ksm", "use_zero_pages cannot be set (needs root)"};
+    std::string before;
+    if (!set_until_exit("/sys/kernel/mm/ksm/use_zero_pages", "1", before))
+        return Missing{"ksm", before.empty() ? "the kernel has no use_zero_pages"
+                                             : "use_zero_pages cannot be set (needs root)"};
     return std::nullopt;
 }
 
