@@ -103,6 +103,9 @@ class Fake final : public Backend {
     // The protection of the latest track or protect.
     int protection = 0;
 
+    // What dropped() was told.
+    std::vector<PageRange> told_dropped;
+
     // ---- Backend ----
 
     std::string_view name() const noexcept override { return "fake"; }
@@ -138,6 +141,12 @@ class Fake final : public Backend {
         const std::lock_guard lock(mutex_);
         (void)due(Step::forget);
         for_pages(range, [](Page& page) { page = {}; });
+    }
+
+    void dropped(PageRange range) noexcept override
+    {
+        const std::lock_guard lock(mutex_);
+        told_dropped.push_back(range);
     }
 
     Result<std::uintptr_t> skip_clean(PageRange range, Mode) noexcept override

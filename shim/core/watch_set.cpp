@@ -345,7 +345,7 @@ void WatchSet::forget(const Region& region, PageRange part) noexcept
     auto now = regions_.next(part.start);
     while (now && now->id != region.id && now->range.overlaps(part))
         now = regions_.next(now->range.end);
-    if (!now || now->id != region.id || !now->range.overlaps(part))
+    if (!now || !now->range.overlaps(part))
         return;
     part = regions_.reserve(1) ? now->range.intersect(part) : now->range;
     regions_.remove(part);

@@ -96,6 +96,24 @@ RULE(allocation, starts_at_the_allocation_granularity, "Microsoft Learn: GetSyst
                 std::uintptr_t{0});
 }
 
+RULE(allocation, begins_at_the_granularity_below_its_address, "Microsoft Learn: VirtualAlloc")
+{
+    constexpr std::size_t pages = 16; // 64 KiB, the allocation granularity
+    std::byte* at = nullptr;
+    {
+        Region place(2 * pages, MEM_RESERVE, PAGE_NOACCESS);
+        at = place.base();
+    }
+    auto* const base = static_cast<std::byte*>(
+        VirtualAlloc(at + page_size + 0x800, page_size, committed, PAGE_READWRITE));
+    check_equal("distance of the base", base - at, std::ptrdiff_t{0});
+    MEMORY_BASIC_INFORMATION info{};
+    require("VirtualQuery", VirtualQuery(base, &info, sizeof(info)) == sizeof(info));
+    // Up to the end of the last page that was asked for.
+    check_equal("bytes", info.RegionSize, SIZE_T{3 * page_size});
+    check("it can be released", VirtualFree(base, 0, MEM_RELEASE) != FALSE);
+}
+
 RULE(allocation, over_existing_memory_is_refused, "Microsoft Learn: VirtualAlloc")
 {
     Region region(16);

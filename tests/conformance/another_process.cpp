@@ -253,4 +253,15 @@ RULE(another_process, that_has_ended_is_terminating, contract)
     check("the handle can be closed", CloseHandle(process) != FALSE);
 }
 
+RULE(another_process, that_was_closed_is_no_handle, "Microsoft Learn: CloseHandle")
+{
+    Region region(16);
+    HANDLE process = OpenProcess(full, FALSE, process_id());
+    require("OpenProcess", process != nullptr);
+    check("it can be closed", CloseHandle(process) != FALSE);
+    check_equal("NtResetWriteWatch",
+                Status{NtResetWriteWatch(process, region.base(), region.size())},
+                status_invalid_handle);
+}
+
 } // namespace conformance

@@ -282,3 +282,16 @@ RULE(protection, failed_change_latches_nothing, "contract 2, and Microsoft Learn
     high.decommit(0, pages);
     check_equal("pages of the upper", high.written(), Pages{});
 }
+
+RULE(protection, change_of_pages_that_are_only_reserved_fails, "Microsoft Learn: VirtualProtect")
+{
+    Region region(16, MEM_RESERVE | MEM_WRITE_WATCH);
+    region.commit(0, 4);
+    region.write(1);
+    DWORD old = 0;
+    check("a change of committed and reserved pages fails",
+          VirtualProtect(region.base(), 8 * page_size, PAGE_READONLY, &old) == FALSE);
+    check_equal("error", GetLastError(), DWORD{ERROR_INVALID_ADDRESS});
+    region.write(2); // nothing has changed
+    check_equal("pages reported", region.written(), Pages{1, 2});
+}

@@ -124,8 +124,10 @@ class Program {
     void protect(Range r, DWORD protection)
     {
         perform("VirtualProtect", [&] {
-            DWORD old = 0;
-            return VirtualProtect(at(r.first), bytes(r), protection, &old) != FALSE;
+            DWORD old = 0xdead;
+            const bool done = VirtualProtect(at(r.first), bytes(r), protection, &old) != FALSE;
+            require(done || old == 0xdead, "VirtualProtect fails, and writes the old protection");
+            return done;
         });
         pages_.for_each(r, [](Page& page) { page.latched = page.latched || page.written; });
     }

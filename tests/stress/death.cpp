@@ -31,9 +31,9 @@
 #include "tests/stress/options.h"
 #include "tests/stress/require.h"
 #include "tests/stress/self_test.h"
-#include "tests/stress/stepping.h"
 #include "tests/stress/watchdog.h"
 #include "tests/support/futex.h"
+#include "tests/support/stepping.h"
 
 #include <atomic>
 #include <cerrno>

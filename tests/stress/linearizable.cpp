@@ -111,6 +111,17 @@ class Random {
     std::_Exit(1);
 }
 
+// Lets callers go two by two, so that calls meet on a machine with few processors, too. A caller
+// waits for another one, but not for long: there may be none that runs.
+void meet()
+{
+    static std::atomic<unsigned> arrivals{0};
+    const unsigned self = arrivals++;
+    const bool is_first = self % 2 == 0;
+    for (int spins = 0; is_first && spins < 500 && arrivals == self + 1; ++spins)
+        __builtin_ia32_pause();
+}
+
 // What a planted mistake holds back; of one thread.
 thread_local std::size_t held_back = pages;
 
@@ -171,6 +182,7 @@ void ask_for_an_epoch(std::size_t self, Random& random)
         const std::size_t kind = random.below(10);
         const std::size_t capacity = random.below(2) == 0 ? pages : 1 + random.below(8);
         const bool planted = i % 16 == 15;
+        meet();
         if (kind == 0)
             histories[self].push_back(reset(first, end, planted));
         else
@@ -188,6 +200,8 @@ void write_for_an_epoch(std::size_t self, Random& random)
         call.first = random.below(pages);
         call.end = call.first + 1;
         auto* const at = reinterpret_cast<std::uint64_t*>(region + call.first * page) + self;
+        if (random.below(8) == 0)
+            meet();
         call.began = counter++;
         std::atomic_ref<std::uint64_t>(*at).store(call.began, std::memory_order_seq_cst);
         call.ended = counter++;

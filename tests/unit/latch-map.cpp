@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "shim/core/latch_map.h"
 #include "tests/support/catch.h"
+#include "tests/support/interleave.h"
 #include "tests/support/pages.h"
 
 #include <atomic>
@@ -196,4 +197,59 @@ TEST_CASE("concurrent takers share the bits out: each is taken once", "[latch-ma
     for (std::thread& taker : takers)
         taker.join();
     CHECK(taken == words * 64);
+}
+
+TEST_CASE("a take at any instruction of a take: each bit goes to one of them",
+          "[latch-map][stepping]")
+{
+    constexpr auto all = ~std::uint64_t{0};
+    std::size_t wrong = 0;
+    std::size_t number = 0;
+    for (bool met = true; met; ++number) {
+        OpenMap map({base, base + slice});
+        map.set({base, base + word_bytes});
+        std::uint64_t one = 0;
+        std::uint64_t other = 0;
+        met = test::call_with([&] { other = map.take(base, all >> 8); }, number,
+                              [&] { one = map.take(base, all); });
+        wrong += (one | other) != all || (one & other) != 0 || map.any({base, base + word_bytes});
+    }
+    CHECK(wrong == 0);
+    CHECK(number > 10);
+}
+
+TEST_CASE("a bit set at any instruction of a take is taken by it or stays", "[latch-map][stepping]")
+{
+    std::size_t wrong = 0;
+    std::size_t number = 0;
+    for (bool met = true; met; ++number) {
+        OpenMap map({base, base + slice});
+        map.set(pages(base, 1));
+        std::uint64_t taken = 0;
+        met = test::call_with([&] { map.set(pages(base, 9)); }, number,
+                              [&] { taken = map.take(base, ~std::uint64_t{0}); });
+        const std::uint64_t left = map.load(base);
+        wrong += (taken | left) != (met ? 0b10'0000'0010U : 0b10U) || (taken & left) != 0;
+    }
+    CHECK(wrong == 0);
+    CHECK(number > 10);
+}
+
+TEST_CASE("a bitmap made at any instruction of a reserve keeps its bits", "[latch-map][stepping]")
+{
+    constexpr PageRange range{base, base + slice};
+    std::size_t wrong = 0;
+    std::size_t number = 0;
+    for (bool met = true; met; ++number) {
+        OpenMap map({base + 8 * slice, base + 9 * slice});
+        met = test::call_with(
+            [&] {
+                wrong += !map.reserve(range);
+                map.set(pages(base, 3));
+            },
+            number, [&] { wrong += !map.reserve(range); });
+        wrong += map.any(range) != met;
+    }
+    CHECK(wrong == 0);
+    CHECK(number > 10);
 }

@@ -401,6 +401,8 @@ TEST_CASE("an unwatch that fails half-way leaves no region that is not tracked",
         if (watches.set.find(base + i * page_size))
             CHECK(watches.fake.is_tracked(base + i * page_size));
     }
+    watches.write({9});
+    CHECK(watches.get(pages(base, 8, 8)) == Numbers{9});
 }
 
 TEST_CASE("replaced memory is tracked again and clean, except latched pages", "[watch-set]")
