@@ -235,6 +235,28 @@ TEST_CASE("a bit set at any instruction of a take is taken by it or stays", "[la
     CHECK(number > 10);
 }
 
+TEST_CASE("at any instruction of a set: who sees the generation grow sees the bit",
+          "[latch-map][stepping]")
+{
+    std::size_t wrong = 0;
+    std::size_t grown = 0;
+    std::size_t number = 0;
+    for (bool met = true; met; ++number) {
+        OpenMap map({base, base + slice});
+        const auto before = map.generation();
+        met = test::call_with(
+            [&] {
+                if (map.generation() != before) {
+                    ++grown;
+                    wrong += !map.any(pages(base, 9));
+                }
+            },
+            number, [&] { map.set(pages(base, 9)); });
+    }
+    CHECK(wrong == 0);
+    CHECK(grown > 0);
+}
+
 TEST_CASE("a bitmap made at any instruction of a reserve keeps its bits", "[latch-map][stepping]")
 {
     constexpr PageRange range{base, base + slice};
