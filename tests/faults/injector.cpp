@@ -183,7 +183,7 @@ std::string in_child(const std::function<std::string()>& body)
 std::string count_calls(const std::function<std::string()>& scenario)
 {
     calls.clear();
-    const std::string listed = in_child([&] {
+    std::string listed = in_child([&] {
         const std::string wrong = scenario();
         if (!wrong.empty())
             return "!" + wrong;

@@ -187,6 +187,7 @@ TEST_CASE("concurrent takers share the bits out: each is taken once", "[latch-ma
     map.set({base, base + words * word_bytes});
     std::atomic<std::size_t> taken{0};
     std::vector<std::thread> takers;
+    takers.reserve(3);
     for (int t = 0; t < 3; ++t) {
         takers.emplace_back([&] {
             for (std::size_t i = 0; i < words; ++i)
